@@ -3,8 +3,8 @@
 /// Advice that is given if a native series fulfils a condition.
 #[derive(Debug)]
 pub struct Diagnosis {
-    /// The native family, or a pattern of names.
-    pub family: &'static str,
+    /// The native families, or patterns of names. A series of any of them can fulfil the condition.
+    pub families: &'static [&'static str],
     /// Labels and values that a series must have, as in the `when` of a rule.
     pub when: &'static [(&'static str, &'static str)],
     /// The condition.
@@ -25,6 +25,6 @@ pub enum Condition {
     Present,
     /// The value is greater than 0.
     Positive,
-    /// The response has no such series. The advice cannot refer to a label.
+    /// The response has no such series of any family. The advice cannot refer to a label.
     Absent,
 }

@@ -120,6 +120,30 @@ fn groups_of_dovecot_are_counted_once() {
 }
 
 #[test]
+fn advice_of_dovecot_names_each_missing_counter_and_no_other() {
+    const BLOCKS: [(&[&str], &str); 4] = [
+        (&["auth_success_total", "auth_success_count", "auth_successes_total", "auth_successes_count"], "successful logins"),
+        (&["auth_failures_total", "auth_failures_count"], "failed logins"),
+        (&["mail_delivered_total", "mail_delivered_count"], "deliveries that succeed"),
+        (&["mail_delivery_failed_total", "mail_delivery_failed_count"], "deliveries that fail"),
+    ];
+    // Metrics whose names begin as those of the blocks do, and that count something else.
+    let others = "dovecot_auth_successful_total 1\ndovecot_mail_deliveries_total 3\ndovecot_mail_deliver_total 1\n\
+        dovecot_auth_success_duration_seconds_total 1\ndovecot_mail_delivery_count 3\n";
+    let advice = |body: &str| {
+        let advice = Polls::of("dovecot").next(&format!("{others}{body}")).advice;
+        advice.iter().map(|text| text.split(" are not counted").next().unwrap().to_owned()).collect::<Vec<_>>()
+    };
+    assert_eq!(advice(""), BLOCKS.map(|(_, missing)| missing));
+    for (names, missing) in BLOCKS {
+        for name in names {
+            let expected: Vec<&str> = BLOCKS.iter().map(|(_, text)| *text).filter(|text| *text != missing).collect();
+            assert_eq!(advice(&format!("dovecot_{name} 0\n")), expected, "{name}");
+        }
+    }
+}
+
+#[test]
 fn failures_of_exim_have_the_enhanced_code_or_the_plain_one() {
     let body = "# TYPE exim_message_errors_total counter\n\
         exim_message_errors_total{enhanced=\"\",status=\"421\"} 2\nexim_message_errors_total{enhanced=\"5.2.2\",status=\"552\"} 3\n\

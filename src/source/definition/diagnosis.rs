@@ -20,10 +20,10 @@ pub(super) fn condition_names() -> Vec<&'static str> {
 
 pub(super) fn decode(decoder: &mut Decoder<'_>, memory: Memory, item: &Item<'_>) -> Option<Diagnosis> {
     let mut map = decoder.map(item, DIAGNOSIS)?;
-    let family = map.take_required(decoder, "family").and_then(|item| pattern::family_pattern(decoder, &item));
+    let families = pattern::family_or_families(decoder, &mut map);
     let when = map.take("when").map(|item| pattern::labels(decoder, &item)).unwrap_or_default();
     let condition = map.choice_or_default(decoder, "condition", CONDITIONS);
     let advice = map.take_required(decoder, "advice").and_then(|item| decoder.non_empty_text(&item));
     decoder.finish(map);
-    Some(Diagnosis { family: memory.text(family?), when: memory.pairs(&when), condition, advice: memory.text(&advice?) })
+    Some(Diagnosis { families: memory.texts(&families), when: memory.pairs(&when), condition, advice: memory.text(&advice?) })
 }

@@ -1,7 +1,7 @@
 //! Names of families, patterns and labels.
 
 use super::limits::{PATTERN_BYTES_MAX, PATTERN_WILDCARDS_MAX, VALUES_MAX};
-use crate::yaml::{Decoder, Item, Value};
+use crate::yaml::{Decoder, Item, Map, Value};
 
 /// Pairs of a label and a value or a pattern.
 pub(super) type Labels<'n> = Vec<(&'n str, &'n str)>;
@@ -35,6 +35,20 @@ pub(super) fn family_pattern<'n>(decoder: &mut Decoder<'_>, item: &Item<'n>) -> 
 pub(super) fn families<'n>(decoder: &mut Decoder<'_>, item: &Item<'n>, max: usize) -> Vec<&'n str> {
     let items = decoder.bounded_list(item, max);
     items.iter().filter_map(|item| family_pattern(decoder, item)).collect()
+}
+
+/// Decodes the families of a map, which has either `family` or `families`.
+pub(super) fn family_or_families<'n>(decoder: &mut Decoder<'_>, map: &mut Map<'n>) -> Vec<&'n str> {
+    let (family, families) = (map.take("family"), map.take("families"));
+    match (&family, &families) {
+        (None, None) => decoder.report(&map.location, "family is missing"),
+        (Some(_), Some(item)) => decoder.report(&item.location, "family and families cannot both be set"),
+        _ => {}
+    }
+    let mut names: Vec<&str> = family.and_then(|item| family_pattern(decoder, &item)).into_iter().collect();
+    let items = families.map(|item| decoder.non_empty_list(&item, VALUES_MAX, "families")).unwrap_or_default();
+    names.extend(items.iter().filter_map(|item| family_pattern(decoder, item)));
+    names
 }
 
 /// Decodes the name of a label.

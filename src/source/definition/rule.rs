@@ -30,7 +30,7 @@ pub(super) fn convert_names() -> Vec<&'static str> {
 /// Decodes a rule. Its families are added to `rule_families`.
 pub(super) fn decode<'n>(decoder: &mut Decoder<'_>, memory: Memory, item: &Item<'n>, rule_families: &mut Vec<&'n str>) -> Option<Rule> {
     let mut map = decoder.map(item, RULE)?;
-    let families = decode_families(decoder, &mut map);
+    let families = pattern::family_or_families(decoder, &mut map);
     let when = map.take("when").map(|item| pattern::labels(decoder, &item)).unwrap_or_default();
     let unless = map.take("unless").map(|item| pattern::labels(decoder, &item)).unwrap_or_default();
     let (fall, convert) = (map.take("fall"), map.take("convert"));
@@ -84,19 +84,6 @@ pub(super) fn decode<'n>(decoder: &mut Decoder<'_>, memory: Memory, item: &Item<
         detail: detail.map(|(label, attribute)| (memory.text(label), attribute)),
         replaces: memory.list(replaces),
     })
-}
-
-fn decode_families<'n>(decoder: &mut Decoder<'_>, map: &mut Map<'n>) -> Vec<&'n str> {
-    let (family, families) = (map.take("family"), map.take("families"));
-    match (&family, &families) {
-        (None, None) => decoder.report(&map.location, "family is missing"),
-        (Some(_), Some(item)) => decoder.report(&item.location, "family and families cannot both be set"),
-        _ => {}
-    }
-    let mut names: Vec<&str> = family.and_then(|item| pattern::family_pattern(decoder, &item)).into_iter().collect();
-    let items = families.map(|item| decoder.non_empty_list(&item, VALUES_MAX, "families")).unwrap_or_default();
-    names.extend(items.iter().filter_map(|item| pattern::family_pattern(decoder, item)));
-    names
 }
 
 /// The kind of metric that the other keys of a rule need, to suggest one.

@@ -87,7 +87,13 @@ pub static VERSION: &[Key] =
 
 /// An item of `diagnoses:`
 pub static DIAGNOSIS: &[Key] = &[
-    key("family", Shape::Text, Required, "The native family, or a pattern of names."),
+    key("family", Shape::Text, Description("families"), "The native family, or a pattern of names."),
+    key(
+        "families",
+        TEXTS,
+        Description("family"),
+        "Several families, such as the names in several versions. A series of any of them fulfils the condition; for `absent`, none may have one.",
+    ),
     key("when", LABELS, NONE, "Labels and values that a series must have."),
     key(
         "condition",

@@ -42,10 +42,10 @@ fn every_key_is_read() {
 
     let [rises, present] = source.diagnoses else { panic!("{:?}", source.diagnoses) };
     assert_eq!(
-        (rises.family, rises.condition, rises.when),
-        ("unsupported_total", Condition::Rises, &[("service", "a"), ("service", "b")][..])
+        (rises.families, rises.condition, rises.when),
+        (&["unsupported_total"][..], Condition::Rises, &[("service", "a"), ("service", "b")][..])
     );
-    assert_eq!((present.condition, present.advice), (Condition::Present, "Upgrade {instance}."));
+    assert_eq!((present.families, present.condition, present.advice), (&["old_*", "older"][..], Condition::Present, "Upgrade {instance}."));
 
     let [metrics, queue] = source.parts else { panic!("{}", source.parts.len()) };
     assert_eq!((metrics.name, metrics.help, metrics.body_bytes_max), ("metrics", "all metrics", 1024 * 1024));

@@ -58,7 +58,8 @@ impl AdviceMemory {
         let mut advice = Vec::new();
         for diagnosis in source.diagnoses {
             let conditions = LabelConditions::new(diagnosis.when, &[]);
-            let families = read.iter().flat_map(|(_, families)| families.iter()).filter(|family| is_match(diagnosis.family, family.name()));
+            let is_named = |name: &str| diagnosis.families.iter().any(|family| is_match(family, name));
+            let families = read.iter().flat_map(|(_, families)| families.iter()).filter(|family| is_named(family.name()));
             let mut is_absent = true;
             for family in families {
                 for sample in family.samples().filter(|sample| conditions.accept(sample)) {

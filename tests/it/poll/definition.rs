@@ -11,7 +11,7 @@ use std::time::Duration;
 
 static KEYED: Source = Source {
     diagnoses: &[Diagnosis {
-        family: "skipped_total",
+        families: &["skipped_total"],
         when: &[],
         condition: Condition::Rises,
         advice: "service {service} is not counted: set {service}",

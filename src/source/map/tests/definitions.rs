@@ -113,13 +113,13 @@ fn a_page_without_own_families_has_no_points_if_identity_is_optional() {
 fn advice_follows_from_native_series() {
     static DIAGNOSES: &[Diagnosis] = &[
         Diagnosis {
-            family: "unsupported_*",
+            families: &["unsupported_*"],
             when: &[("service", "error"), ("service", "relay/*")],
             condition: Condition::Rises,
             advice: "service {service} is not counted: add --label={service}, not {absent}.",
         },
-        Diagnosis { family: "old_version", when: &[], condition: Condition::Present, advice: "update it" },
-        Diagnosis { family: "damaged", when: &[], condition: Condition::Positive, advice: "repair {file}" },
+        Diagnosis { families: &["old_version"], when: &[], condition: Condition::Present, advice: "update it" },
+        Diagnosis { families: &["damaged"], when: &[], condition: Condition::Positive, advice: "repair {file}" },
     ];
     let mut polled = Polled::new(&[], &[]);
     polled.source.diagnoses = DIAGNOSES;
