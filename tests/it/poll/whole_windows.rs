@@ -118,6 +118,9 @@ async fn hours_are_in_the_body_of_a_request() {
     assert!(requests[1].contains("\"end\":\"Fri, 20 Nov 2026 10:59:59 +0000\""), "{}", requests[1]);
     assert!(requests[2].contains("\"end\":\"Fri, 20 Nov 2026 11:00:05 +0000\""), "{}", requests[2]);
     assert!(requests.iter().all(|request| request.starts_with("POST /v1/analytics/metrics ")));
+    // Mailgun documents a maximum of 10 metrics and 3 dimensions in a request.
+    let body: Value = serde_json::from_str(&requests[1][requests[1].find('{').unwrap()..]).unwrap();
+    assert_eq!((body["metrics"].as_array().unwrap().len(), body["dimensions"].as_array().unwrap().len()), (10, 1));
 }
 
 #[test]
