@@ -7,6 +7,8 @@ pub struct Diagnosis {
     pub families: &'static [&'static str],
     /// Labels and values that a series must have, as in the `when` of a rule.
     pub when: &'static [(&'static str, &'static str)],
+    /// Families, or patterns of names. A response with a series of any of them gets no advice.
+    pub without: &'static [&'static str],
     /// The condition.
     pub condition: Condition,
     /// One sentence. `{label}` is replaced by the value of a label of the series.

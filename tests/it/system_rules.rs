@@ -144,6 +144,24 @@ fn advice_of_dovecot_names_each_missing_counter_and_no_other() {
 }
 
 #[test]
+fn lines_of_postscreen_that_the_exporter_does_not_read_lead_to_advice() {
+    let advice = |service: &str, others: &str| {
+        let mut polls = Polls::of("postfix");
+        let page = |n: u32| {
+            format!("postfix_virtual_delivered_total 0\npostfix_unsupported_log_entries_total{{service=\"{service}\"}} {n}\n{others}")
+        };
+        assert_eq!(polls.next(&page(5)).advice, [""; 0]);
+        polls.next(&page(6)).advice
+    };
+    let old = advice("postscreen", "");
+    assert!(old.len() == 1 && old[0].starts_with("rejections of postscreen(8) are not counted: "), "{old:?}");
+    // A later exporter reads them, and counts the rest under the same name.
+    assert_eq!(advice("postscreen", "postfix_postscreen_connects_total 0\n"), [""; 0]);
+    let renamed = advice("mx/postscreen", "postfix_postscreen_connects_total 0\n");
+    assert!(renamed.len() == 1 && renamed[0].contains(" --postfix.postscreen_service_label=mx/postscreen;"), "{renamed:?}");
+}
+
+#[test]
 fn failures_of_exim_have_the_enhanced_code_or_the_plain_one() {
     let body = "# TYPE exim_message_errors_total counter\n\
         exim_message_errors_total{enhanced=\"\",status=\"421\"} 2\nexim_message_errors_total{enhanced=\"5.2.2\",status=\"552\"} 3\n\

@@ -95,6 +95,7 @@ pub static DIAGNOSIS: &[Key] = &[
         "Several families, such as the names in several versions. A series of any of them fulfils the condition; for `absent`, none may have one.",
     ),
     key("when", LABELS, NONE, "Labels and values that a series must have."),
+    key("without", TEXTS, NONE, "Families, or patterns of names. If the response has a series of any of them, there is no advice."),
     key(
         "condition",
         Shape::Choice(super::diagnosis::condition_names),

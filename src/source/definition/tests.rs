@@ -45,6 +45,7 @@ fn every_key_is_read() {
         (rises.families, rises.condition, rises.when),
         (&["unsupported_total"][..], Condition::Rises, &[("service", "a"), ("service", "b")][..])
     );
+    assert_eq!((rises.without, present.without), (&[][..], &["newer"][..]));
     assert_eq!((present.families, present.condition, present.advice), (&["old_*", "older"][..], Condition::Present, "Upgrade {instance}."));
 
     let [metrics, queue] = source.parts else { panic!("{}", source.parts.len()) };

@@ -2,7 +2,7 @@
 
 use super::selector::LabelConditions;
 use crate::format::quote;
-use crate::model::{Families, SampleRef, Value, cut};
+use crate::model::{Families, FamilyRef, SampleRef, Value, cut};
 use crate::source::pattern::is_match;
 use crate::source::{Condition, Diagnosis, Part, Source};
 use std::collections::HashMap;
@@ -58,14 +58,14 @@ impl AdviceMemory {
         let mut advice = Vec::new();
         for diagnosis in source.diagnoses {
             let conditions = LabelConditions::new(diagnosis.when, &[]);
-            let is_named = |name: &str| diagnosis.families.iter().any(|family| is_match(family, name));
-            let families = read.iter().flat_map(|(_, families)| families.iter()).filter(|family| is_named(family.name()));
+            // The values of the others are stored in any case, so that a family that disappears does not turn an old change into a new one.
+            let applies = !has_series(read, diagnosis.without);
             let mut is_absent = true;
-            for family in families {
+            for family in named(read, diagnosis.families) {
                 for sample in family.samples().filter(|sample| conditions.accept(sample)) {
                     is_absent = false;
                     let series = family.name_identity() ^ sample.identity();
-                    if !self.is_fulfilled(diagnosis, series, &sample, is_comparable, is_same_start) {
+                    if !self.is_fulfilled(diagnosis, series, &sample, is_comparable, is_same_start) || !applies {
                         continue;
                     }
                     let text = filled(diagnosis.advice, |label| sample.label(label));
@@ -75,7 +75,7 @@ impl AdviceMemory {
                     }
                 }
             }
-            if is_absent && diagnosis.condition == Condition::Absent {
+            if is_absent && applies && diagnosis.condition == Condition::Absent {
                 add(&mut advice, filled(diagnosis.advice, |_| None));
             }
         }
@@ -114,6 +114,16 @@ impl AdviceMemory {
             _ => before.is_some_and(|before| value > before),
         }
     }
+}
+
+/// Returns the families that have one of the names, or match one of the patterns.
+fn named<'a>(read: &'a [(&'static Part, Families)], names: &'static [&'static str]) -> impl Iterator<Item = FamilyRef<'a>> {
+    let families = read.iter().flat_map(|(_, families)| families.iter());
+    families.filter(move |family| names.iter().any(|name| is_match(name, family.name())))
+}
+
+fn has_series(read: &[(&'static Part, Families)], names: &'static [&'static str]) -> bool {
+    !names.is_empty() && named(read, names).any(|family| family.samples().len() > 0)
 }
 
 fn add(advice: &mut Vec<String>, text: String) {

@@ -13,6 +13,7 @@ static KEYED: Source = Source {
     diagnoses: &[Diagnosis {
         families: &["skipped_total"],
         when: &[],
+        without: &[],
         condition: Condition::Rises,
         advice: "service {service} is not counted: set {service}",
     }],

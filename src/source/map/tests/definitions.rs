@@ -115,11 +115,12 @@ fn advice_follows_from_native_series() {
         Diagnosis {
             families: &["unsupported_*"],
             when: &[("service", "error"), ("service", "relay/*")],
+            without: &[],
             condition: Condition::Rises,
             advice: "service {service} is not counted: add --label={service}, not {absent}.",
         },
-        Diagnosis { families: &["old_version"], when: &[], condition: Condition::Present, advice: "update it" },
-        Diagnosis { families: &["damaged"], when: &[], condition: Condition::Positive, advice: "repair {file}" },
+        Diagnosis { families: &["old_version"], when: &[], without: &["new_*"], condition: Condition::Present, advice: "update it" },
+        Diagnosis { families: &["damaged"], when: &[], without: &["new_*"], condition: Condition::Positive, advice: "repair {file}" },
     ];
     let mut polled = Polled::new(&[], &[]);
     polled.source.diagnoses = DIAGNOSES;
@@ -138,6 +139,8 @@ fn advice_follows_from_native_series() {
         advice("unsupported_total{service=\"relay/smtp\"} 1;old_version 0;damaged{file=\"a\\nb\"} 1;damaged{file=\"c\"} 0", 60),
         ["update it", "repair a b", "service relay/smtp is not counted: add --label=relay/smtp, not ."]
     );
+    // A family of the new version, with a series, is without the advice; the change is not advised later either.
+    assert_eq!(advice("old_version 0;new_version 1;damaged{file=\"c\"} 1", 7200), [""; 0]);
     let many: String = (0..50).map(|n| format!("damaged{{file=\"{n}{}\"}} 1;", "x".repeat(1900))).collect();
     let texts = advice(&many, 7200);
     assert_eq!(texts.len(), ADVICE_MAX);
