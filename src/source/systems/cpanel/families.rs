@@ -62,7 +62,7 @@ pub fn read_queue(body: String) -> Result<Families, ReadError> {
     })
 }
 
-/// Reads `servicestatus`, the services that are enabled and monitored.
+/// Reads `servicestatus`, the services that are enabled, and monitored by WHM (`enabled` and `monitored` in the documentation of WHM API 1).
 ///
 /// # Errors
 /// See [`read_complete`].
@@ -71,9 +71,11 @@ pub fn read_services(body: String) -> Result<Families, ReadError> {
     Families::read(body, |out| {
         family(out, "service_running", "1 if a service that is enabled and monitored is running, otherwise 0.");
         for service in &data.service.0 {
-            count_invalid(out, &[service.enabled]);
-            // `running` is missing for a service that is not monitored.
-            if service.enabled.is_true() {
+            count_invalid(out, &[service.enabled, service.monitored]);
+            // A service that WHM does not monitor may be stopped on purpose, whether the response has its `running` or not. A missing
+            // `monitored` does not hide a service.
+            let is_monitored = service.monitored.is_true() || service.monitored == LenientNumber::Absent;
+            if service.enabled.is_true() && is_monitored {
                 scaled(out, &[("name", &service.name.0)], service.running, 1.0);
             }
         }
@@ -194,6 +196,8 @@ struct Service {
     name: LenientText,
     #[serde(default)]
     enabled: LenientNumber,
+    #[serde(default)]
+    monitored: LenientNumber,
     #[serde(default)]
     running: LenientNumber,
 }

@@ -57,8 +57,10 @@ fn the_fixtures_are_mapped() {
         "mail.queue.oldest_age frozen 100",
         "mail.service.status up,exim 1",
         "mail.service.status up,imap 0",
+        "mail.service.status up,lmtp 1",
         "mail.service.status down,exim 0",
         "mail.service.status down,imap 1",
+        "mail.service.status down,lmtp 0",
         "system.filesystem.usage used,/ 40960",
         "system.filesystem.usage used,/boot/efi 1024",
         "system.filesystem.usage free,/ 61440",
@@ -103,6 +105,7 @@ fn the_fixtures_are_read_as_families() {
         "email_queue_oldest_time_seconds frozen 1700000000",
         "service_running exim 1",
         "service_running imap 0",
+        "service_running lmtp 1",
         "system_load_average 1m 0.5",
         "system_load_average 15m 2",
         "system_disk_total_bytes /,/dev/vda1 102400",
@@ -112,7 +115,13 @@ fn the_fixtures_are_read_as_families() {
     ] {
         assert!(found.iter().any(|f| f == line), "{line} in {found:#?}");
     }
-    for absent in ["email_stats total_size", "service_running spamd", "service_running ftpd", "system_disk_inodes_total /boot"] {
+    for absent in [
+        "email_stats total_size",
+        "service_running spamd",
+        "service_running clamd",
+        "service_running ftpd",
+        "system_disk_inodes_total /boot",
+    ] {
         assert!(!found.iter().any(|f| f.starts_with(absent)), "{absent}");
     }
 }
@@ -222,7 +231,7 @@ fn a_sliding_window_has_no_counters() {
         let snapshot = map_to_canonical(source(), &read, &mut memory, &context(1_700_000_100, None, true));
         assert_eq!(sum(&snapshot), None);
         assert!(snapshot.points.iter().all(|p| p.metric.kind != crate::model::Kind::Counter));
-        assert_eq!(snapshot.points.len(), 14, "queue, services and file systems");
+        assert_eq!(snapshot.points.len(), 16, "queue, services and file systems");
         assert_eq!((snapshot.counters_since, snapshot.repairs.get(Repair::Held)), (None, 0));
     }
 }
