@@ -97,6 +97,12 @@ impl Source {
         self.delivery_log.is_some() || self.hook.is_some()
     }
 
+    /// Returns `true` if Postmeter can read the system's records from a log, so that it knows how far it has read.
+    #[must_use]
+    pub fn has_readable_log(&self) -> bool {
+        self.delivery_log.is_some() || self.hook.is_some_and(|hook| hook.log_files.is_some())
+    }
+
     /// The metrics that can be counted from the system's delivery records.
     #[must_use]
     pub fn record_metrics(&self) -> RecordMetrics {

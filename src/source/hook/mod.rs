@@ -37,8 +37,10 @@ pub use signature::{SignatureError, SignatureScheme, VerificationKey};
 pub use slot::{STAGES, Slot, TYPED as TYPED_FIELDS};
 pub use value_source::ValueSource;
 
-use crate::model::vocabulary::{DELIVERY_DURATION, MESSAGE_SIZE};
-use crate::model::{Metric, RecordEvent};
+use crate::model::vocabulary::{
+    BOUNCES, COMPLAINTS, DELIVERY_ATTEMPTS, DELIVERY_DURATION, DELIVERY_FAILURES, MESSAGE_SIZE, RECEIVED_MESSAGES, REJECTED_MESSAGES,
+};
+use crate::model::{Metric, Outcome, RecordEvent};
 use serde_json::Value;
 use std::time::SystemTime;
 
@@ -95,15 +97,25 @@ impl Hook {
     /// Returns `true` if records can have what a metric is counted from. The metrics of others remain those of the polls.
     #[must_use]
     pub fn has_facts_of(&self, metric: &Metric) -> bool {
-        let slots: &[Slot] = if *metric == DELIVERY_DURATION {
-            &[Slot::Duration, Slot::Received]
-        } else if *metric == MESSAGE_SIZE {
-            &[Slot::Size]
-        } else {
-            return true;
+        let has_event = |event: RecordEvent| self.rows.iter().any(|row| row.event == event);
+        let deliveries = || self.rows.iter().filter(|row| row.event == RecordEvent::Delivery);
+        let has_outcome = |outcomes: &[Outcome]| deliveries().any(|row| row.outcome.is_some_and(|outcome| outcomes.contains(&outcome)));
+        // Durations and sizes are recorded with the final outcome of an attempt.
+        let has_final_slot = |slots: &[Slot]| {
+            let is_final = |row: &&Row| matches!(row.outcome, Some(Outcome::Delivered | Outcome::Failed));
+            deliveries().filter(is_final).flat_map(|row| &row.fields).any(|(slot, values)| slots.contains(slot) && !values.is_empty())
         };
-        let deliveries = self.rows.iter().filter(|row| row.event == RecordEvent::Delivery);
-        deliveries.flat_map(|row| &row.fields).any(|(slot, values)| slots.contains(slot) && !values.is_empty())
+        match metric {
+            _ if *metric == DELIVERY_ATTEMPTS => has_outcome(&[Outcome::Delivered, Outcome::Deferred, Outcome::Failed]),
+            _ if *metric == DELIVERY_FAILURES => has_outcome(&[Outcome::Deferred, Outcome::Failed]),
+            _ if *metric == DELIVERY_DURATION => has_final_slot(&[Slot::Duration, Slot::Received]),
+            _ if *metric == MESSAGE_SIZE => has_final_slot(&[Slot::Size]),
+            _ if *metric == BOUNCES => has_event(RecordEvent::Bounce),
+            _ if *metric == COMPLAINTS => has_event(RecordEvent::Complaint),
+            _ if *metric == RECEIVED_MESSAGES => has_event(RecordEvent::Received),
+            _ if *metric == REJECTED_MESSAGES => has_event(RecordEvent::Rejection),
+            _ => false,
+        }
     }
 
     /// Reads the records of a body. It never fails: what cannot be read is counted.

@@ -34,6 +34,7 @@ pub(super) use families::families_from;
 use super::Identity;
 use crate::config;
 use crate::model::registry::SCHEMA_URL;
+use crate::model::vocabulary::RECORD_LAG;
 use crate::model::{Metric, Point, SelectedFamilies, TranslationStrategy, vocabulary};
 use crate::source::Source;
 use instruments::Instruments;
@@ -140,9 +141,12 @@ fn sort_attributes(scope: &mut ScopeMetrics) {
 /// The metrics that a target of this system can have.
 #[must_use]
 pub fn metrics_of(source: &Source) -> Vec<&'static Metric> {
+    // The lag of records that the system sends is unknown.
+    let has_state =
+        |metric: &&Metric| vocabulary::RECORD_STATE_METRICS.contains(metric) && (**metric != RECORD_LAG || source.has_readable_log());
     let has = |metric: &&&Metric| {
         vocabulary::POLL_METRICS.contains(metric)
-            || source.has_records() && (vocabulary::RECORD_STATE_METRICS.contains(metric) || source.record_metrics().contains(metric))
+            || source.has_records() && (has_state(metric) || source.record_metrics().contains(metric))
             || source.rules().any(|(_, rule)| rule.metric == **metric)
     };
     vocabulary::ALL.iter().filter(has).copied().collect()

@@ -77,3 +77,34 @@ fn a_hook_with_a_problem_is_refused_with_its_position() {
         );
     }
 }
+
+#[test]
+fn records_count_only_what_the_rows_report() {
+    use crate::model::vocabulary::RECORD_METRICS;
+    let counted = |row: &str| {
+        let hook = format!(
+            "hook:\n  authentication: [token]\n  kind: type\n  identity: [id]\n  fields: {{size: size, duration: delay}}\n  rows: [{row}]\n"
+        );
+        let source = load(
+            &format!("{}{hook}", with_rule("{family: a, metric: mail.delivery.attempts, attributes: {mail.delivery.outcome: delivered}}")),
+            "f",
+        )
+        .unwrap();
+        let metrics = source.record_metrics();
+        RECORD_METRICS.iter().filter(|metric| metrics.contains(metric)).map(|metric| metric.name).collect::<Vec<_>>()
+    };
+    // The attempts of a server whose records have no attempts remain its own.
+    for (row, expected) in [
+        ("{event: mail.bounce}", &["mail.bounces"][..]),
+        ("{event: mail.complaint}", &["mail.complaints"]),
+        ("{event: mail.rejection}", &["mail.rejected.messages"]),
+        ("{event: mail.received}", &["mail.received.messages"]),
+        ("{outcome: expired}", &[]),
+        ("{outcome: deferred}", &["mail.delivery.attempts", "mail.delivery.failures"]),
+        ("{outcome: delivered}", &["mail.delivery.attempts", "mail.delivery.duration", "mail.message.size"]),
+        ("{outcome: delivered, fields: {size: [], duration: []}}", &["mail.delivery.attempts"]),
+        ("{outcome: failed}", &["mail.delivery.attempts", "mail.delivery.failures", "mail.delivery.duration", "mail.message.size"]),
+    ] {
+        assert_eq!(counted(row), expected, "{row}");
+    }
+}
