@@ -139,7 +139,7 @@ fn advice_follows_from_native_series() {
         advice("unsupported_total{service=\"relay/smtp\"} 1;old_version 0;damaged{file=\"a\\nb\"} 1;damaged{file=\"c\"} 0", 60),
         ["update it", "repair a b", "service relay/smtp is not counted: add --label=relay/smtp, not ."]
     );
-    // A family of the new version, with a series, is without the advice; the change is not advised later either.
+    // The response has a family of `without`.
     assert_eq!(advice("old_version 0;new_version 1;damaged{file=\"c\"} 1", 7200), [""; 0]);
     let many: String = (0..50).map(|n| format!("damaged{{file=\"{n}{}\"}} 1;", "x".repeat(1900))).collect();
     let texts = advice(&many, 7200);
