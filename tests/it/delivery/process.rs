@@ -161,12 +161,12 @@ async fn metrics_that_are_lost_at_shutdown_are_logged() {
     let file = folder.path().join("postmeter.yaml");
     let unused = tokio::net::TcpListener::bind(ANY).await.unwrap().local_addr().unwrap();
     std::fs::write(&file, ticker.config_file(&format!("endpoint: \"http://{unused}\", {QUICK}"))).unwrap();
-    let process = run(&file);
+    let mut process = run(&file);
+    let log = LogOutput::of(&mut process);
+    wait_until(|| log.has("push failed"), WAIT_MAX, "a push fails").await;
     ticker.wait_for_polls(3).await;
     terminate(&process);
-    let output = process.wait_with_output().unwrap();
-    let log = stderr(&output);
-    assert!(output.status.success(), "{log}");
-    assert!(log.contains("unsent metrics are lost"), "{log}");
-    assert_eq!(log.matches("push failed").count(), 1, "an outage is logged once: {log}");
+    assert!(process.wait().unwrap().success(), "{}", log.text());
+    wait_until(|| log.has("unsent metrics are lost"), WAIT_MAX, "the loss is logged").await;
+    assert_eq!(log.text().matches("push failed").count(), 1, "an outage is logged once: {}", log.text());
 }
