@@ -100,7 +100,7 @@ pub static DIAGNOSIS: &[Key] = &[
         "condition",
         Shape::Choice(super::diagnosis::condition_names),
         Choice("rises"),
-        "`rises`: the value is higher than in the previous poll. `falls`: it is lower, and the server reports the same start as before (`counters_since`). `present`: there is such a series. `positive`: its value is greater than 0. `absent`: there is no such series.",
+        "`rises`: the value is higher than in the previous poll. `falls`: it is lower, and the server reports the same start of its counters as before. `present`: there is such a series. `positive`: its value is greater than 0. `absent`: there is no such series.",
     ),
     key("advice", Shape::Text, Required, "What to do, in one sentence. `{label}` is replaced by the value of a label of the series."),
 ];
