@@ -13,6 +13,9 @@ use crate::model::{Kind, Point, Snapshot};
 use std::collections::HashMap;
 use std::time::{Duration, SystemTime};
 
+/// A total that is held without a known start is higher than the value of the server by at most this, or by this share of it.
+const HELD_MAX: f64 = 100.0;
+const HELD_SHARE_MAX: f64 = 0.01;
 /// Reported starts that differ by less are the same: servers compute them from the time of the response.
 const START_TOLERANCE: Duration = Duration::from_secs(60);
 
@@ -108,8 +111,11 @@ impl CarriedTotals {
             let Some(carry) = carry_of(&point).filter(|carry| *carry == Carry::Always || !is_restarted) else { continue };
             let identity = point.identity();
             let value = values.get(&identity).copied().filter(|_| !is_new_window).unwrap_or(0.0);
+            let is_unknown = earlier.since.is_none() || snapshot.counters_since.is_none();
             let before = match carry {
                 Carry::Always => Before::Added((point.value - value).max(0.0)),
+                // Without a start, a much lower value is taken for that of a server that has restarted: the total would not move for long.
+                Carry::UntilRestart if is_unknown && point.value - value > HELD_MAX.max(point.value * HELD_SHARE_MAX) => continue,
                 Carry::UntilRestart => Before::Held(point.value),
             };
             self.before.insert(identity, before);
@@ -169,6 +175,9 @@ mod tests {
             // More was counted than when the total was stored.
             (totals(None, None, 900.0), None, None, 950.0, Carry::Always, 950.0),
             (totals(None, None, 900.0), None, None, 898.0, Carry::UntilRestart, 900.0),
+            (totals(None, None, 900.0), None, None, 700.0, Carry::UntilRestart, 700.0),
+            (totals(None, None, 90_000.0), None, None, 89_200.0, Carry::UntilRestart, 90_000.0),
+            (totals(time(100), None, 900.0), None, None, 700.0, Carry::UntilRestart, 700.0),
             (totals(None, None, 900.0), None, None, 950.0, Carry::UntilRestart, 950.0),
             // The server has restarted in between.
             (totals(time(100), None, 900.0), time(100), None, 5.0, Carry::UntilRestart, 900.0),
