@@ -191,6 +191,49 @@ fn a_damaged_item_costs_only_itself() {
 }
 
 #[test]
+fn values_that_follow_each_other_in_a_line_are_all_read_or_counted() {
+    let event =
+        |id: &str| format!("{{\"email\":\"r@example.net\",\"timestamp\":1795877000,\"event\":\"delivered\",\"sg_message_id\":\"{id}\"}}");
+    let [a, b, c] = ["a", "b", "c"].map(event);
+    let wrapped = |id: &str| {
+        format!(
+            "{{\"type\":\"delivery.dsn-success\",\"createdAt\":\"2026-11-28T14:43:20Z\",\"data\":{{\"queueId\":\"{id}\",\"to\":\"r@example.net\"}}}}"
+        )
+    };
+    let [d, e, f] = ["d", "e", "f"].map(wrapped);
+    for (system, body, records, unreadable) in [
+        ("sendgrid", format!("[{a}][{b},{c}]"), 3, 0),
+        ("sendgrid", format!("[{a}] [{b}]\n[{c}]"), 3, 0),
+        ("sendgrid", format!("[{a}],[{b}],{c}"), 3, 0),
+        ("sendgrid", format!("[][{b}][]{c}"), 2, 0),
+        ("sendgrid", format!("{a}{b} {c}"), 3, 0),
+        ("sendgrid", format!("[{a} {b}{c}]"), 3, 0),
+        ("sendgrid", format!("[{a}] garbage"), 1, 1),
+        ("sendgrid", format!("[{a}]garbage,[{b}]"), 2, 1),
+        ("sendgrid", format!("[{a}]]"), 1, 1),
+        ("sendgrid", format!("[{a}]}}[{b}]"), 1, 1),
+        ("sendgrid", format!("{a}}}\n{b}"), 2, 1),
+        ("sendgrid", format!("[{a}][{b}"), 2, 1),
+        ("sendgrid", format!("[{a}]["), 1, 1),
+        ("stalwart", format!("{{\"events\":[{d}]}}{{\"events\":[{e},{f}]}}"), 3, 0),
+        ("stalwart", format!("{{\"events\":[{d}]}} {{\"events\":[{e}]}}\n{{\"events\":[{f}]}}"), 3, 0),
+        ("stalwart", format!("[{{\"events\":[{d}]}},{{\"events\":[{e}]}}]"), 2, 0),
+        ("stalwart", format!("{{\"a\":[1],\"events\":[{d}],\"b\":{{\"events\":1}}}}"), 1, 0),
+        ("stalwart", format!("{{\"events\":[{d}],\"events\":[{e}]}}"), 1, 1),
+        ("stalwart", format!("{{\"events\":[],\"a\":1,\"events\":[{e}]}}"), 0, 1),
+        ("stalwart", format!("{{\"events\":[{d}],\"x\":"), 1, 1),
+        ("stalwart", format!("{{\"events\":[{d}],\"x\"}}"), 1, 1),
+        ("stalwart", format!("{{\"events\":[{d}]"), 1, 1),
+        ("stalwart", format!("{{\"events\":[{d}]]"), 1, 1),
+        ("stalwart", format!("{{\"events\":[{d}]}} garbage"), 1, 1),
+        ("stalwart", format!("{{\"events\":[{d}] {e}}}"), 1, 1),
+    ] {
+        let page = read(system, body.as_bytes());
+        assert_eq!((page.records.len() as u64, page.unreadable), (records, unreadable), "{body}: {:?}", page.problem);
+    }
+}
+
+#[test]
 fn limits_are_counted() {
     let recipients: Vec<String> = (0..1500).map(|n| format!("\"r{n}@example.net\"")).collect();
     let body = format!("{{\"type\":\"Bounce\",\"id\":\"a\",\"recipient\":[{}]}}", recipients.join(","));

@@ -38,10 +38,24 @@ impl<'b> Items<'b, '_> {
     /// Adds the values of the lines that are not empty.
     fn add_lines(&mut self, body: &'b [u8]) {
         for line in body.split(|byte| *byte == b'\n').map(<[u8]>::trim_ascii).filter(|line| !line.is_empty()) {
-            if self.is_full() {
-                return;
+            self.add_values(line);
+        }
+    }
+
+    /// Adds the values of a line. A line has several if a sender joins bodies without a line break.
+    fn add_values(&mut self, line: &'b [u8]) {
+        let mut rest = line;
+        while !rest.is_empty() && !self.is_full() {
+            match value_end(rest) {
+                // A comma or a bracket that belongs to no value.
+                Ok(0) => return self.items.push(check(rest)),
+                Ok(end) => {
+                    self.add_value(rest[..end].trim_ascii_end());
+                    let after = &rest[end..];
+                    rest = after.strip_prefix(b",").unwrap_or(after).trim_ascii_start();
+                }
+                Err(()) => return self.add_value(rest),
             }
-            self.add_value(line);
         }
     }
 
@@ -57,29 +71,38 @@ impl<'b> Items<'b, '_> {
     fn add_items_of(&mut self, value: &'b [u8]) {
         match self.list.map(|path| list_at(value, path).ok_or(path)) {
             None => self.items.push(check(value)),
-            Some(Ok(list)) => self.add_elements(list, |items, element| items.items.push(check(element))),
+            Some(Ok(list)) => {
+                let after = self.add_elements(list, |items, element| items.items.push(check(element)));
+                if after.is_some_and(|after| !self.is_full() && !is_rest_of_value(after, self.list)) {
+                    self.items.push(Err("the text after the list is damaged, or contains the list again".to_owned()));
+                }
+            }
             Some(Err(path)) => self.items.push(Err(format!("the list {} is missing", path.as_str()))),
         }
     }
 
-    /// Adds the elements of the list at the start of a text.
-    fn add_elements(&mut self, text: &'b [u8], add: fn(&mut Self, &'b [u8])) {
+    /// Adds the elements of the list at the start of a text. Returns the text after the list, or `None` after it has added the problem of a
+    /// list that does not end.
+    fn add_elements(&mut self, text: &'b [u8], add: fn(&mut Self, &'b [u8])) -> Option<&'b [u8]> {
         let mut rest = text.get(1..).unwrap_or_default().trim_ascii_start();
-        if rest.first() == Some(&b']') {
-            return;
+        if let Some(after) = rest.strip_prefix(b"]") {
+            return Some(after);
         }
         while !rest.is_empty() && !self.is_full() {
             let Ok(end) = value_end(rest) else { break };
             add(self, rest[..end].trim_ascii_end());
             match rest.get(end) {
                 Some(b',') => rest = rest[end + 1..].trim_ascii_start(),
-                Some(b']') => return,
-                _ => break,
+                Some(b']') => return Some(&rest[end + 1..]),
+                Some(b'}') | None => break,
+                // A comma is missing.
+                Some(_) => rest = &rest[end..],
             }
         }
         if !self.is_full() {
             self.items.push(Err("the list ends in the middle".to_owned()));
         }
+        None
     }
 
     /// Returns `true` if there is no room for another item, after it has added the problem.
@@ -121,6 +144,34 @@ fn list_at<'b>(body: &'b [u8], path: &NodePath) -> Option<&'b [u8]> {
     text_at(body, path.names()).filter(|text| text.starts_with(b"["))
 }
 
+/// Returns `true` if a text closes the objects of a path, of which it is the end, and repeats none of the members of the path.
+fn is_rest_of_value(text: &[u8], path: Option<&NodePath>) -> bool {
+    let names: Vec<&str> = path.into_iter().flat_map(NodePath::names).collect();
+    let mut rest = text.trim_ascii_start();
+    for name in names.iter().rev() {
+        // A number may be the index of an element. Then the path selects the first one, and the others have no names.
+        let is_index = name.bytes().all(|byte| byte.is_ascii_digit());
+        while let Some(after) = rest.strip_prefix(b",") {
+            rest = after.trim_ascii_start();
+            match member_start(rest) {
+                Some((found, value)) if found != name.as_bytes() => rest = value,
+                None if is_index => {}
+                _ => return false,
+            }
+            match value_end(rest) {
+                Ok(end) if end > 0 => rest = &rest[end..],
+                _ => return false,
+            }
+        }
+        match rest {
+            [b'}', after @ ..] => rest = after.trim_ascii_start(),
+            [b']', after @ ..] if is_index => rest = after.trim_ascii_start(),
+            _ => return false,
+        }
+    }
+    rest.is_empty()
+}
+
 /// Returns the value at a path, without parsing the body. A name of digits stands for the first element of a list.
 pub(super) fn value_at<'b>(body: &'b [u8], path: &[&str]) -> Option<&'b [u8]> {
     let text = text_at(body.trim_ascii(), path.iter().copied())?;
@@ -143,14 +194,19 @@ fn text_at<'b, 'p>(body: &'b [u8], names: impl Iterator<Item = &'p str>) -> Opti
 fn member<'b>(text: &'b [u8], name: &str) -> Option<&'b [u8]> {
     let mut rest = text.strip_prefix(b"{")?.trim_ascii_start();
     loop {
-        let length = string_length(rest)?;
-        let found = &rest[1..length - 1];
-        rest = rest[length..].trim_ascii_start().strip_prefix(b":")?.trim_ascii_start();
+        let (found, value) = member_start(rest)?;
         if found == name.as_bytes() {
-            return Some(rest);
+            return Some(value);
         }
-        rest = rest[value_end(rest).ok()?..].strip_prefix(b",")?.trim_ascii_start();
+        rest = value[value_end(value).ok()?..].strip_prefix(b",")?.trim_ascii_start();
     }
+}
+
+/// Returns the name of the member at the start of a text, with its escapes, and the text that begins with its value.
+fn member_start(text: &[u8]) -> Option<(&[u8], &[u8])> {
+    let length = string_length(text)?;
+    let value = text[length..].trim_ascii_start().strip_prefix(b":")?.trim_ascii_start();
+    Some((&text[1..length - 1], value))
 }
 
 /// Returns the position after the value at the start of a text, with the white space that follows it: of a comma or a bracket, of the next
