@@ -1,7 +1,7 @@
 //! `postmeter check`: checks a configuration file and lists every error.
 
 use super::cli::CheckArgs;
-use super::{AppError, StartError, connect};
+use super::{AppError, StartError, connect, print, print_notice};
 use crate::config::{self, Discovery, LogFiles, Problem, Problems, Target};
 use crate::serve::Access;
 use std::path::Path;
@@ -19,23 +19,23 @@ pub(super) async fn check(args: &CheckArgs) -> Result<(), AppError> {
         return Err(problems.into());
     }
     for warning in config.warnings.iter().chain(discovery.warnings()) {
-        eprintln!("warning: {warning}");
+        print_notice(&format!("warning: {warning}"));
     }
     // The mail system may create them later, so this is not an error.
     for target in discovery.targets(&config.targets) {
         let log_files = target.deliveries.as_ref().and_then(|deliveries| deliveries.log_files.as_ref());
         if let Some(Err(problem)) = log_files.map(LogFiles::check) {
-            eprintln!("warning: {}: target {}: {problem}", target.origin, target.name);
+            print_notice(&format!("warning: {}: target {}: {problem}", target.origin, target.name));
         }
     }
     for target in discovery.targets(&config.targets).filter(|target| target.sends_plain_credentials()) {
-        eprintln!(
+        print_notice(&format!(
             "note: {}: target {}: credentials are sent without encryption, because the url begins with http://",
             target.origin, target.name
-        );
+        ));
     }
     if config.export.otlp.is_none() && discovery.targets(&config.targets).any(Target::has_records) {
-        eprintln!("note: {path}: delivery records are counted but not exported, because export.otlp is off");
+        print_notice(&format!("note: {path}: delivery records are counted but not exported, because export.otlp is off"));
     }
     let targets = discovery.targets(&config.targets).count();
     let count = |n: usize| format!("{n} {}", if n == 1 { "target" } else { "targets" });
@@ -45,24 +45,24 @@ pub(super) async fn check(args: &CheckArgs) -> Result<(), AppError> {
             discovery.targets(&config.targets).map(|target| target.name.as_str()).filter(|name| shard.contains(name)).collect();
         format!("; {} of them in shard {shard}{}{}", names.len(), if names.is_empty() { "" } else { ": " }, names.join(", "))
     });
-    println!("{path}: valid, {}{}", count(targets), shard_targets.unwrap_or_default());
+    print(&format!("{path}: valid, {}{}\n", count(targets), shard_targets.unwrap_or_default()))?;
     if let Some(list) = &config.targets_http {
         let hint = if args.connect { "" } else { "; --connect requests it" };
-        println!("more targets come from the list at {}{hint}", list.name());
+        print(&format!("more targets come from the list at {}{hint}\n", list.name()))?;
     }
     if let Some(otlp) = &config.export.otlp {
-        println!("metrics are pushed to {}", otlp.receiver());
+        print(&format!("metrics are pushed to {}\n", otlp.receiver()))?;
         let has_records = discovery.targets(&config.targets).any(Target::has_records);
         if let Some(receiver) = otlp.logs_receiver().filter(|_| has_records) {
-            println!("delivery records are pushed to {receiver}");
+            print(&format!("delivery records are pushed to {receiver}\n"))?;
         }
     }
     if args.connect {
         if connect::connect(discovery, &config).await? {
-            println!("next: postmeter run --config {path}");
+            print(&format!("next: postmeter run --config {path}\n"))?;
         }
     } else {
-        println!("next: postmeter check --config {path} --connect");
+        print(&format!("next: postmeter check --config {path} --connect\n"))?;
     }
     Ok(())
 }

@@ -1,10 +1,10 @@
 //! `postmeter demo`: simulated mail servers with pull, push and a delivery log, in one process and without configuration. The read
 //! position of the delivery log is kept in a temporary directory, which is removed at the end.
 
-use super::AppError;
 use super::cli::DemoArgs;
 use super::run::StopSignals;
 use super::service::Service;
+use super::{AppError, print_while_open};
 use crate::config::{self, Environment, LogLevel, Problem, Problems};
 use crate::model::Snapshot;
 use crate::simulate::{self, Hook, HookSender, HookSystem, Options, Receiver, SigningKey, SimulatedServer, System};
@@ -56,46 +56,55 @@ pub(super) async fn demo(args: DemoArgs, log_level: Option<LogLevel>) -> Result<
     }
 
     let address = service.address.map(|address| address.to_string()).unwrap_or_default();
-    println!("Postmeter {} demo with {} simulated mail server(s)\n", env!("CARGO_PKG_VERSION"), servers.len());
+    let mut intro = format!("Postmeter {} demo with {} simulated mail server(s)\n\n", env!("CARGO_PKG_VERSION"), servers.len());
     for server in &servers {
-        println!("  {:<12} {}", server.system().name(), server.url());
+        intro += &format!("  {:<12} {}\n", server.system().name(), server.url());
     }
+    intro += "\n";
     match &directory {
-        Ok(_) if !servers.iter().any(has_delivery_log) => println!(),
-        Ok(_) => println!("\n  log   each delivery of {} is exported once as an OTLP log record", systems_with_delivery_log(&servers)),
+        Ok(_) if !servers.iter().any(has_delivery_log) => {}
+        Ok(_) => {
+            intro += &format!("  log   each delivery of {} is exported once as an OTLP log record\n", systems_with_delivery_log(&servers));
+        }
         // A minimal container image has no temporary directory. The rest of the demo works without it.
-        Err(error) => println!("\n  log   off, because no temporary directory can be created: {error}; set TMPDIR"),
+        Err(error) => intro += &format!("  log   off, because no temporary directory can be created: {error}; set TMPDIR\n"),
     }
     let senders: Vec<&str> = servers.iter().filter_map(|server| server.system().hook_system()).map(HookSystem::name).collect();
     if let Some(receiver) = service.receive_address.filter(|_| !senders.is_empty()) {
-        println!("  hooks deliveries of {} are sent to http://{receiver}/v1/deliveries/", senders.join(", "));
+        intro += &format!("  hooks deliveries of {} are sent to http://{receiver}/v1/deliveries/\n", senders.join(", "));
     }
-    println!("  pull  http://{address}/metrics   (status page: http://{address}/)");
-    println!("  push  OTLP/gRPC to {endpoint}{} every {}", if receiver.is_some() { ", inside this demo," } else { "" }, args.interval);
-    println!("\nPress Ctrl-C to stop.\n");
+    let inside = if receiver.is_some() { ", inside this demo," } else { "" };
+    intro += &format!("  pull  http://{address}/metrics   (status page: http://{address}/)\n");
+    intro += &format!("  push  OTLP/gRPC to {endpoint}{inside} every {}\n\nPress Ctrl-C to stop.\n\n", args.interval);
+    // Without a reader, the demo has no purpose.
+    let mut printed = print_while_open(&intro);
 
     let mut status = tokio::time::interval(STATUS_INTERVAL);
     status.tick().await;
-    loop {
+    while matches!(printed, Ok(true)) {
         tokio::select! {
             _ = stop.wait() => break,
-            _ = status.tick() => println!("{}", status_line(&service, receiver.as_ref())),
+            _ = status.tick() => printed = print_while_open(&(status_line(&service, receiver.as_ref()) + "\n")),
         }
     }
     drop(hooks);
     service.stop().await;
     if let Some(receiver) = receiver {
         let (points, requests, records) = (receiver.points(), receiver.count(), receiver.log_records());
-        println!("the receiver accepted {points} points in {requests} requests, and {records} delivery records");
+        if matches!(printed, Ok(true)) {
+            printed = print_while_open(&format!(
+                "the receiver accepted {points} points in {requests} requests, and {records} delivery records\n"
+            ));
+        }
         receiver.shutdown().await;
     }
     for server in servers {
         server.shutdown().await;
     }
-    match directory {
-        Ok(directory) => directory.close().map_err(|error| AppError::Other(format!("cannot remove the temporary directory: {error}"))),
-        Err(_) => Ok(()),
+    if let Ok(directory) = directory {
+        directory.close().map_err(|error| AppError::Other(format!("cannot remove the temporary directory: {error}")))?;
     }
+    printed.map(|_| ())
 }
 
 /// Returns a problem of the demo's configuration as one of the option that supplies the value.

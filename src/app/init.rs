@@ -4,7 +4,7 @@ mod file;
 mod prompt;
 
 use super::cli::InitArgs;
-use super::{AppError, connect, print};
+use super::{AppError, connect, print, print_notice};
 use crate::config::{CommandLineTarget, Environment, command_line_target, is_target_name, suggestion};
 use crate::source::{SOURCES, Source};
 use file::{FirstTarget, SecretValue};
@@ -32,7 +32,7 @@ pub(super) async fn init(args: InitArgs) -> Result<(), AppError> {
     let target = complete(&args, &Prompt::on_terminal())?;
     let (polled, warnings) = command_line_target(target.command_line(), &Environment::of_process())?;
     for warning in warnings {
-        eprintln!("warning: {warning}");
+        print_notice(&format!("warning: {warning}"));
     }
     let address = connect::host_and_port(&polled.url);
     match connect::poll_once(polled).await {

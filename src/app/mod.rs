@@ -94,18 +94,30 @@ pub fn main(cli: Cli) -> ExitCode {
 
 /// Prints to standard output. It is not an error if the reader closes the pipe.
 fn print(text: &str) -> Result<(), AppError> {
-    let mut out = std::io::stdout();
-    // Control characters are escaped on a terminal only, so that files and pipes get the original bytes.
-    let text = if out.is_terminal() { Escaped::lines(text).text() } else { text.into() };
-    out.write_all(text.as_bytes()).or_else(ignore_broken_pipe)
+    print_while_open(text).map(|_| ())
 }
 
-/// Treats a closed pipe as success: the reader has seen enough.
-fn ignore_broken_pipe(error: std::io::Error) -> Result<(), AppError> {
-    match error.kind() {
-        std::io::ErrorKind::BrokenPipe => Ok(()),
-        _ => Err(AppError::Other(format!("cannot write to standard output: {error}"))),
+/// Prints to standard output. Returns `false` if the reader has closed the pipe.
+fn print_while_open(text: &str) -> Result<bool, AppError> {
+    // Control characters are escaped on a terminal only, so that files and pipes get the original bytes.
+    let text = if std::io::stdout().is_terminal() { Escaped::lines(text).text() } else { text.into() };
+    print_bytes(text.as_bytes())
+}
+
+/// Writes to standard output, past its buffer. Returns `false` if the reader has closed the pipe.
+fn print_bytes(bytes: &[u8]) -> Result<bool, AppError> {
+    let mut out = std::io::stdout().lock();
+    match out.write_all(bytes).and_then(|()| out.flush()) {
+        Ok(()) => Ok(true),
+        Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(false),
+        Err(error) => Err(AppError::Other(format!("cannot write to standard output: {error}"))),
     }
+}
+
+/// Prints a line to standard error, such as a warning. A line that cannot be written is lost: there is no other place for it.
+fn print_notice(line: &str) {
+    let line = if std::io::stderr().is_terminal() { Escaped::lines(line).text() } else { line.into() };
+    let _ = std::io::stderr().write_all(format!("{line}\n").as_bytes());
 }
 
 /// Prints the error of a command after all log lines.

@@ -1,7 +1,7 @@
 //! The common parts of the commands that poll once: their targets, their mail systems, and saved responses instead of a poll.
 
-use super::AppError;
 use super::saved::SavedResponse;
+use super::{AppError, print_notice};
 use crate::config::{self, Environment, LogLevel, Shard, suggestion, unknown_system};
 use crate::model::Families;
 use crate::net::FileThread;
@@ -98,7 +98,7 @@ pub(super) fn read_files(source: &'static Source, files: &[String]) -> Result<Sa
             }
             Err(error) if saved.part.name == source.required().name => return Err(app_error(&error)),
             Err(error) => {
-                eprintln!("{error}");
+                print_notice(&error.to_string());
                 Some(error.to_string())
             }
         };

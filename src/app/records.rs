@@ -1,7 +1,7 @@
 //! `postmeter records`: prints the delivery records in saved requests or log files of a mail system.
 
 use super::cli::{RecordsArgs, RecordsFormat};
-use super::{AppError, one_shot, print};
+use super::{AppError, one_shot, print, print_notice};
 use crate::config::Environment;
 use crate::delivery_log::{HashKey, KEY_BYTES};
 use crate::export::otlp::LogsEncoder;
@@ -103,7 +103,7 @@ impl Printer {
     }
 
     fn finish(self) -> Result<(), AppError> {
-        eprintln!("records: {}, ignored items: {}, unreadable: {}", self.records, self.ignored, self.unreadable);
+        print_notice(&format!("records: {}, ignored items: {}, unreadable: {}", self.records, self.ignored, self.unreadable));
         match self.problem {
             Some(problem) => Err(AppError::Other(problem)),
             None => Ok(()),

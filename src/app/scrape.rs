@@ -2,7 +2,7 @@
 
 use super::cli::{Only, ScrapeArgs, ScrapeFormat};
 use super::connect::host_and_port;
-use super::{AppError, ignore_broken_pipe, one_shot, otlp_json};
+use super::{AppError, one_shot, otlp_json, print_bytes, print_notice};
 use crate::config::{self, CommandLineTarget};
 use crate::export::SeriesState;
 use crate::export::exposition::{self, Escaping, Format, PageSettings, Section};
@@ -11,7 +11,6 @@ use crate::model::SelectedFamilies;
 use crate::poll::{Limits, Reading, Tally, Target, select_native};
 use crate::source::{Context, CounterMemory, Source, map_to_canonical};
 use crate::telemetry::{CollectedTarget, CounterStarts, Identity, TargetMeterProvider};
-use std::io::Write;
 use std::sync::Arc;
 use std::time::{Instant, SystemTime};
 use tokio::task::JoinSet;
@@ -34,7 +33,7 @@ pub(super) async fn scrape(args: ScrapeArgs) -> Result<(), AppError> {
             let systems = one_shot::systems(None, &args.systems_file, &environment)?;
             let (target, warnings) = config::command_line_target_with(&systems, target_flags(&args), &environment)?;
             for warning in warnings {
-                eprintln!("warning: {warning}");
+                print_notice(&format!("warning: {warning}"));
             }
             poll(vec![target], &mut output).await?
         }
@@ -79,7 +78,7 @@ async fn poll(targets: Vec<config::Target>, output: &mut ScrapeOutput) -> Result
         for report in &reading.parts {
             if let Some(error) = &report.error {
                 let address = host_and_port(&target.target.config.url);
-                eprintln!("{} ({address}): {}: {error}", target.target.name(), report.part);
+                print_notice(&format!("{} ({address}): {}: {error}", target.target.name(), report.part));
             }
         }
         is_complete &= reading.outcome.is_ok();
@@ -183,6 +182,6 @@ impl ScrapeOutput {
                 format!("{:#}\n", otlp_json::proto_json(&request)).into_bytes()
             }
         };
-        std::io::stdout().write_all(&bytes).or_else(ignore_broken_pipe)
+        print_bytes(&bytes).map(|_| ())
     }
 }

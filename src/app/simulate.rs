@@ -1,8 +1,8 @@
 //! `postmeter simulate`: runs a simulated mail server until a signal stops it.
 
-use super::AppError;
 use super::cli::SimulateArgs;
 use super::run::StopSignals;
+use super::{AppError, print};
 use crate::config::suggestion;
 use crate::simulate::{Options, SimulatedServer, System, Tls};
 use std::net::SocketAddr;
@@ -29,11 +29,12 @@ pub(super) async fn simulate(args: SimulateArgs) -> Result<(), AppError> {
         std::io::ErrorKind::InvalidInput => AppError::Other(format!("--tls-cert and --tls-key: {error}")),
         _ => AppError::Other(format!("cannot listen on {listen}: {error}; choose another address with --listen")),
     })?;
-    println!("simulated {} server listening on {}", system.name(), server.url());
-    println!("  postmeter scrape --system {} --url {}{}", system.name(), server.url(), credential_flags(system));
-    if let Some(fault) = args.fault {
-        println!("  fault {}: {}", fault.name, fault.help);
-    }
+    let (name, url) = (system.name(), server.url());
+    let fault = args.fault.map(|fault| format!("  fault {}: {}\n", fault.name, fault.help)).unwrap_or_default();
+    print(&format!(
+        "simulated {name} server listening on {url}\n  postmeter scrape --system {name} --url {url}{}\n{fault}",
+        credential_flags(system)
+    ))?;
     StopSignals::install()?.wait().await;
     server.shutdown().await;
     Ok(())

@@ -1,6 +1,6 @@
 //! Questions on the terminal.
 
-use crate::app::AppError;
+use crate::app::{AppError, print_notice};
 use rustix::termios::{LocalModes, OptionalActions, Termios, tcgetattr, tcsetattr};
 use std::io::{BufRead as _, IsTerminal as _, Read as _, Write as _, stderr, stdin};
 
@@ -31,7 +31,7 @@ impl Prompt {
         loop {
             match parse(&self.required(flag, question)?) {
                 Ok(value) => return Ok(value),
-                Err(error) => eprintln!("{error}"),
+                Err(error) => print_notice(&error.to_string()),
             }
         }
     }

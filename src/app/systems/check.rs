@@ -1,6 +1,6 @@
 //! `postmeter systems check`: checks definitions and runs their examples.
 
-use crate::app::AppError;
+use crate::app::{AppError, print, print_notice};
 use crate::config::{self, Problem, Problems};
 use crate::source::{self, Source, definition};
 use std::path::PathBuf;
@@ -18,7 +18,7 @@ pub(super) fn check(files: &[PathBuf]) -> Result<(), AppError> {
     if problems.is_empty() {
         let systems = config::read_definitions(&[], files)?;
         for (path, source) in files.iter().zip(&systems) {
-            report_valid(&path.display().to_string(), source);
+            report_valid(&path.display().to_string(), source)?;
         }
         return Ok(());
     }
@@ -30,11 +30,15 @@ fn of_examples(source: &'static Source, file: &str) -> Vec<Problem> {
     definition::run_examples(source).into_iter().map(|problem| Problem { file: file.to_owned(), ..problem }).collect()
 }
 
-fn report_valid(file: &str, source: &Source) {
+fn report_valid(file: &str, source: &Source) -> Result<(), AppError> {
     let count = |n: usize, noun: &str| format!("{n} {noun}{}", if n == 1 { "" } else { "s" });
     let counts = [count(source.parts.len(), "part"), count(source.rules().count(), "rule"), count(source.examples.len(), "example")];
-    println!("{file}: valid, {}: {}", source.name, counts.join(", "));
+    print(&format!("{file}: valid, {}: {}\n", source.name, counts.join(", ")))?;
     if source::by_name(source.name).is_some() {
-        eprintln!("warning: {file}: {} is the name of a built-in mail system; choose another name to use the file", source.name);
+        print_notice(&format!(
+            "warning: {file}: {} is the name of a built-in mail system; choose another name to use the file",
+            source.name
+        ));
     }
+    Ok(())
 }

@@ -9,9 +9,10 @@ mod scrape;
 
 use crate::support::{FIXTURES, postmeter, stderr, stdout};
 use postmeter::model::vocabulary;
+use std::fs::File;
 use std::net::TcpListener;
 use std::path::Path;
-use std::process::Output;
+use std::process::{Output, Stdio};
 
 const GOOD: &str = "targets: [{name: a, system: kumomta, url: 'https://a.example.com'}]\n";
 
@@ -46,6 +47,45 @@ fn a_health_check_needs_only_the_endpoint_of_the_file() {
         let output = run(folder.path(), "healthcheck");
         assert!(stderr(&output).starts_with(&format!("postmeter: http://{closed}/-/healthy: cannot connect")), "{}", stderr(&output));
     }
+}
+
+/// Runs a command with these outputs, and returns its exit code and its standard error.
+fn run_with(folder: &Path, line: &str, out: Stdio, err: Stdio) -> (Option<i32>, String) {
+    let mut command = postmeter();
+    let output = command.current_dir(folder).args(line.split(' ')).stdout(out).stderr(err).spawn().unwrap().wait_with_output().unwrap();
+    (output.status.code(), stderr(&output))
+}
+
+#[test]
+fn an_output_that_is_closed_or_full_does_not_stop_a_command_abnormally() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("postmeter.yaml"), GOOD.replace("https", "http")).unwrap();
+    std::fs::write(folder.path().join("invalid.yaml"), "targets: 7\n").unwrap();
+    std::fs::write(folder.path().join("system.yaml"), stdout(&run(folder.path(), "systems show mox"))).unwrap();
+    let closed = || Stdio::from(std::io::pipe().unwrap().1);
+    let full = || Stdio::from(File::options().write(true).open("/dev/full").unwrap());
+    for (line, code) in [
+        ("check", 0),
+        ("check --config invalid.yaml", 1),
+        ("check --connect", 1),
+        ("systems", 0),
+        ("systems check system.yaml", 0),
+        ("metrics", 0),
+        ("completions bash", 0),
+        ("demo --listen 127.0.0.1:0 --systems mox", 0),
+    ] {
+        let (found, err) = run_with(folder.path(), line, closed(), Stdio::piped());
+        assert!(found == Some(code) && !err.contains("panicked"), "{line}: {found:?} {err}");
+        let (found, err) = run_with(folder.path(), line, full(), Stdio::piped());
+        let expected = "postmeter: cannot write to standard output: No space left on device (os error 28)";
+        assert!(found == Some(1) && (err.lines().last() == Some(expected) || line.contains("invalid")), "{line}: {found:?} {err}");
+        assert!(!err.contains("panicked"), "{line}: {err}");
+    }
+    for err in [closed(), full()] {
+        assert_eq!(run_with(folder.path(), "check", Stdio::null(), err).0, Some(0));
+    }
+    let (code, err) = run_with(folder.path(), "simulate mox --listen 127.0.0.1:0", full(), Stdio::piped());
+    assert!(code == Some(1) && err.starts_with("postmeter: cannot write to standard output: "), "{err}");
 }
 
 #[test]
