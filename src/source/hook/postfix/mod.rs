@@ -18,7 +18,7 @@ use equal_lines::EqualLines;
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use line::{Delivery, Event, Rejection};
-use message_table::MessageTable;
+use message_table::{Message, MessageTable};
 use serde_json::{Map, Value, json};
 use std::time::SystemTime;
 use syslog::SyslogLine;
@@ -174,19 +174,27 @@ impl PostfixLog {
         let mut item = Map::new();
         match (event, &key) {
             (Event::Client { host, ip, user }, Some(key)) => {
-                let message = self.messages.update(key);
-                message.origin = Some(if user.is_some() { "authenticated" } else { "remote" });
-                (message.client_host, message.client_ip) = (host.and_then(kept), ip.and_then(kept));
-                message.user = user.and_then(kept);
+                // The id may be that of an earlier message whose end is not in the log, such as one that a milter rejected.
+                *self.messages.update(key) = Message {
+                    origin: Some(if user.is_some() { "authenticated" } else { "remote" }),
+                    client_host: host.and_then(kept),
+                    client_ip: ip.and_then(kept),
+                    user: user.and_then(kept),
+                    ..Message::default()
+                };
                 return None;
             }
             (Event::Local { sender }, Some(key)) => {
-                let message = self.messages.update(key);
-                (message.origin, message.sender) = (Some("local"), kept(sender));
+                *self.messages.update(key) = Message { origin: Some("local"), sender: kept(sender), ..Message::default() };
                 return None;
             }
             (Event::Arrival, Some(key)) => {
-                self.messages.update(key).origin.get_or_insert("local");
+                let message = self.messages.update(key);
+                // The Message-ID is logged before the message is in the active queue, so this is another message.
+                if message.is_received {
+                    *message = Message::default();
+                }
+                message.origin.get_or_insert("local");
                 return None;
             }
             (Event::Notification { queue_id }, _) => {

@@ -234,6 +234,31 @@ fn the_table_of_messages_is_bounded() {
 }
 
 #[test]
+fn a_queue_id_that_is_used_again_is_another_message() {
+    let id = "4F1A2B3C4D";
+    let line = |program: &str, text: &str| format!("Nov 28 14:43:10 mx1 postfix/{program}[1]: {id}: {text}\n");
+    let active = |sender: &str| line("qmgr", &format!("from=<{sender}>, size=9, nrcpt=1 (queue active)"));
+    let arrival = line("cleanup", "message-id=<1@example.com>");
+    let sent = line("smtp", "to=<r@example.net>, relay=none, delay=1, delays=0/0/0/1, dsn=2.0.0, status=sent (x)");
+    let first =
+        line("smtpd", "client=a.example.com[192.0.2.1], sasl_method=PLAIN, sasl_username=u1") + &arrival + &active("s1@example.com");
+    for (second, ip, source) in [
+        (line("smtpd", "client=b.example.com[192.0.2.2]") + &arrival, Some("192.0.2.2"), Some("remote")),
+        (line("pickup", "uid=0 from=<root>") + &arrival, None, None),
+        (arrival.clone() + &line("cleanup", "resent-message-id=<2@example.com>"), None, None),
+    ] {
+        let found = records(&(first.clone() + &second + &active("s2@example.com") + &active("s2@example.com") + &sent));
+        let events: Vec<_> = found.iter().map(|record| record.event).collect();
+        assert_eq!(events, [RecordEvent::Received, RecordEvent::Received, RecordEvent::Delivery], "{second}");
+        assert_eq!(found[0].field(Field::User), Some("u1"));
+        for record in &found[1..] {
+            assert_eq!((record.field(Field::ClientIp), record.field(Field::User), record.source), (ip, None, source), "{second}");
+            assert_eq!(record.field(Field::Sender), Some("s2@example.com"));
+        }
+    }
+}
+
+#[test]
 fn zeros_before_a_line_are_left_out() {
     let line = LOG.lines().nth(5).unwrap();
     assert_eq!(records(&format!("\0\0\0{line}\r\n")), records(line));
