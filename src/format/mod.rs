@@ -10,7 +10,7 @@ mod unique_members;
 
 pub use buckets::Buckets;
 pub use smtp_reply::parse_smtp_reply;
-pub use unique_members::UniqueMembers;
+pub use unique_members::{RepeatedMembers, UniqueMembers};
 
 use crate::model::LimitExceeded;
 

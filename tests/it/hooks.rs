@@ -191,6 +191,55 @@ fn a_damaged_item_costs_only_itself() {
 }
 
 #[test]
+fn a_value_that_no_record_uses_does_not_cost_the_record() {
+    let item = |member: &str| {
+        format!(
+            "{{\"type\":\"Delivery\",\"id\":\"a\",\"event_time\":\"2026-11-28T14:43:20Z\",\"size\":7,\"response\":{{\"content\":\"ok\"}}{member}}}"
+        )
+    };
+    let expected = read("kumomta", item("").as_bytes()).records;
+    assert_eq!(expected.len(), 1);
+    for member in [
+        ",\"meta\":{\"subject\":\"cut \\ud83d\"}",
+        ",\"meta\":{\"subject\":\"\\ude00\"}",
+        ",\"meta\":{\"subject\":\"tab\tand \u{1}\"}",
+        ",\"meta\":{\"n\":1e999}",
+        ",\"x\":[-1e400,NaN]",
+        ",\"meta\":{\"a\":1,\"a\":2}",
+        ",\"x\":\"a\",\"x\":\"b\"",
+        ",\"x\":\"a\",\"x\":\"\\ud83d\"",
+        // The values of a repeated member may be equal.
+        ",\"id\":\"a\"",
+    ] {
+        let page = read("kumomta", item(member).as_bytes());
+        assert_eq!((&page.records, page.unreadable, &page.problem), (&expected, 0, &None), "{member}");
+    }
+    let latin = [item("").trim_end_matches('}').as_bytes(), b"},\"meta\":\"caf\xe9\"}"].concat();
+    assert_eq!(read("kumomta", &latin).records, expected);
+    // A value that a record uses must be certain.
+    for member in [
+        ",\"id\":\"b\"",
+        ",\"size\":8",
+        ",\"type\":\"Bounce\"",
+        ",\"recipient\":\"r@example.net\",\"recipient\":\"q@example.net\"",
+        ",\"response\":{\"content\":\"no\"}",
+        ",\"size\":7,\"size\":8",
+        ",\"x\":1,\"x\":1,\"x\":1",
+        ",\"num_attempts\":1e999",
+        ",\"x\":\"\\x41\"",
+        ",\"x\":1e",
+        ",",
+    ] {
+        let page = read("kumomta", item(member).as_bytes());
+        assert_eq!((page.records.len(), page.unreadable, page.ignored), (0, 1, 0), "{member}");
+    }
+    // Broken characters of a text that is used are replaced.
+    let page = read("kumomta", item("").replace("ok", "ok \\ud83d").as_bytes());
+    assert_eq!(page.records[0].record.field(postmeter::model::Field::Message), Some("ok \u{fffd}"));
+    assert_eq!(page.records[0].identity, read("kumomta", item("").replace("ok", "ok \\ud83d").as_bytes()).records[0].identity);
+}
+
+#[test]
 fn values_that_follow_each_other_in_a_line_are_all_read_or_counted() {
     let event =
         |id: &str| format!("{{\"email\":\"r@example.net\",\"timestamp\":1795877000,\"event\":\"delivered\",\"sg_message_id\":\"{id}\"}}");

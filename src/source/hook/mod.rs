@@ -15,6 +15,7 @@ mod page;
 pub mod postfix;
 mod reader;
 mod readers;
+mod repair;
 mod reply_text;
 mod row;
 pub mod segments;

@@ -2,7 +2,7 @@
 
 use super::assemble::Assembly;
 use super::condition::Condition;
-use super::{Hook, HookPage, NodePath, items};
+use super::{Hook, HookPage, NodePath, items, repair};
 use crate::format::UniqueMembers;
 use serde_json::Value;
 use std::time::SystemTime;
@@ -31,11 +31,11 @@ impl<'b> HookReader<'b> {
         next.as_ref()?;
         while let Some(item) = next {
             self.read += 1;
-            let read = item.and_then(|item| {
-                // Of a repeated member, neither value is certain.
-                let UniqueMembers(value) =
-                    serde_json::from_slice(item).map_err(|error| format!("not valid JSON: {}", syntax_problem(&error)))?;
-                self.read_item(&value, &mut bytes, &mut page)
+            let read = item.and_then(|item| match serde_json::from_slice(item) {
+                Ok(UniqueMembers(value)) => self.read_item(&value, &mut bytes, &mut page),
+                Err(error) => {
+                    self.read_repaired(item, &mut bytes, &mut page).ok_or_else(|| format!("not valid JSON: {}", syntax_problem(&error)))
+                }
             });
             if let Err(problem) = read {
                 page.report_unreadable(|| format!("item {}: {problem}", self.read));
@@ -68,6 +68,21 @@ impl<'b> HookReader<'b> {
             }
         }
         page
+    }
+
+    /// Reads an item that is not valid JSON. `None`: it cannot be repaired, or a value that is not certain would change its records.
+    fn read_repaired(&self, item: &[u8], bytes: &mut usize, page: &mut HookPage) -> Option<()> {
+        let [first, second] = repair::alternatives(item)?.map(|item| {
+            let (mut page, mut bytes) = (HookPage::default(), 0);
+            self.read_item(&item, &mut bytes, &mut page).ok().map(|()| (page, bytes))
+        });
+        let (read, read_bytes) = first.filter(|(page, _)| !page.records.is_empty())?;
+        if second.is_none_or(|(second, _)| second != read) {
+            return None;
+        }
+        *bytes += read_bytes;
+        page.append(read);
+        Some(())
     }
 
     fn read_item(&self, item: &Value, bytes: &mut usize, page: &mut HookPage) -> Result<(), String> {
