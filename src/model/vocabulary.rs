@@ -26,6 +26,7 @@ pub static RECORD_STATE: Attribute = Attribute::closed(
         RecordState::Read.as_str(),
         RecordState::Repeated.as_str(),
         RecordState::Unreadable.as_str(),
+        RecordState::Ignored.as_str(),
         RecordState::Unjoined.as_str(),
         RecordState::Sent.as_str(),
         RecordState::Refused.as_str(),

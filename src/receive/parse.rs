@@ -20,6 +20,7 @@ const PAGES_MAX: usize = 1;
 pub(super) struct ParsedPage {
     pub records: Vec<(RecordUid, Record)>,
     pub unreadable: u64,
+    pub ignored: u64,
     pub problem: Option<String>,
 }
 
@@ -53,7 +54,7 @@ impl ParseTask {
         let mut reader = self.hook.reader(&self.body, self.received_at);
         while let Some(page) = reader.next_page(self.page_bytes_max) {
             let records = RecordInlet::identify(&self.key, &self.target, page.records);
-            let page = ParsedPage { records, unreadable: page.unreadable, problem: page.problem };
+            let page = ParsedPage { records, unreadable: page.unreadable, ignored: page.ignored, problem: page.problem };
             if pages.blocking_send(page).is_err() {
                 break;
             }

@@ -143,9 +143,9 @@ impl App {
         let (received_at, resources) = (task.received_at, task.resources.clone());
         let started = task.start(intake, &self.inlet.parsers).await;
         let (mut pages, thread) = started.map_err(|_| Refusal::Later("the receiver is stopping"))?;
-        let mut unreadable = 0;
+        let (mut unreadable, mut ignored) = (0, 0);
         while let Some(page) = pages.recv().await {
-            unreadable += page.unreadable;
+            (unreadable, ignored) = (unreadable + page.unreadable, ignored + page.ignored);
             if let Some(problem) = page.problem {
                 intake.log(&format!("an item of a request is not a valid delivery record and is skipped: {problem}"));
             }
@@ -170,6 +170,7 @@ impl App {
         // Counted once, not at each attempt of the sender.
         if let Some(deliveries) = &collected.deliveries {
             deliveries.count(RecordState::Unreadable, unreadable);
+            deliveries.count(RecordState::Ignored, ignored);
         }
         Ok(())
     }

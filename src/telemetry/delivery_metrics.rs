@@ -174,8 +174,8 @@ impl DeliveryMetrics {
     pub fn points(&self, now: Instant) -> Vec<Point> {
         let counts = self.counts();
         let mut points = counts.deliveries.points();
-        // Few systems have records that are joined.
-        let is_used = |(state, n): &(RecordState, u64)| *state != RecordState::Unjoined || *n > 0;
+        // Few systems have records that are joined, or send items that are ignored.
+        let is_used = |(state, n): &(RecordState, u64)| !matches!(state, RecordState::Ignored | RecordState::Unjoined) || *n > 0;
         for (state, n) in RecordState::ALL.into_iter().zip(counts.records).filter(is_used) {
             points.push(Point::new(&POLL_RECORDS, &[(&RECORD_STATE, state.as_str())], n as f64));
         }

@@ -9,6 +9,8 @@ pub enum RecordState {
     Repeated,
     /// It could not be read.
     Unreadable,
+    /// It reports something else than a record does, such as a click.
+    Ignored,
     /// It was read, but not the earlier lines of its message. It is also counted in another state.
     Unjoined,
     /// It was exported.
@@ -19,7 +21,7 @@ pub enum RecordState {
 
 impl RecordState {
     /// Every state, in the order of declaration.
-    pub const ALL: [Self; 6] = [Self::Read, Self::Repeated, Self::Unreadable, Self::Unjoined, Self::Sent, Self::Refused];
+    pub const ALL: [Self; 7] = [Self::Read, Self::Repeated, Self::Unreadable, Self::Ignored, Self::Unjoined, Self::Sent, Self::Refused];
 
     /// The value of `postmeter.record.state`.
     #[must_use]
@@ -28,6 +30,7 @@ impl RecordState {
             Self::Read => "read",
             Self::Repeated => "repeated",
             Self::Unreadable => "unreadable",
+            Self::Ignored => "ignored",
             Self::Unjoined => "unjoined",
             Self::Sent => "sent",
             Self::Refused => "refused",

@@ -235,6 +235,7 @@ impl LogFileFollower {
         if let Some(deliveries) = &self.collected.deliveries {
             deliveries.count(RecordState::Unjoined, round.unjoined);
             deliveries.count(RecordState::Unreadable, round.page.unreadable);
+            deliveries.count(RecordState::Ignored, round.page.ignored);
         }
     }
 

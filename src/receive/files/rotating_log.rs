@@ -8,8 +8,8 @@ use super::positions::{FilePosition, Positions};
 use super::{FILE_TEXT_BYTES_MAX, Round};
 use crate::config::read_problem;
 use crate::net::open_regular_file;
-use crate::source::Hook;
 use crate::source::hook::postfix::{LINE_BYTES_MAX, PostfixLog};
+use crate::source::{Hook, HookPage};
 use std::collections::VecDeque;
 use std::ffi::OsStr;
 use std::fs::{File, Metadata};
@@ -286,7 +286,8 @@ impl RotatingLog {
     fn push(&mut self, lines: &[u8], hook: &Hook, now: SystemTime, round: &mut Round) {
         self.unsaved_lines += memchr::memchr_iter(b'\n', lines).count() as u64;
         let (page, unjoined) = self.log.read(hook, lines, now);
-        round.page.append(page);
+        // Most lines of a log are those of other programs, so ignored ones are not counted.
+        round.page.append(HookPage { ignored: 0, ..page });
         round.unjoined += unjoined;
     }
 }

@@ -89,10 +89,17 @@ async fn what_cannot_be_read_is_acknowledged_and_counted() {
     }
     assert_eq!(send(&service, "mta1", b"\xff\xfe{}".to_vec()).await, OK);
     assert_eq!(send(&service, "mta1", " \n").await, OK);
+    for body in ["{\"type\":\"Delayed\",\"id\":\"a\"}", "[{\"type\":\"Delayed\"}]{\"type\":\"Delayed\"}"] {
+        assert!(
+            !page(&service).await.contains("postmeter_record_state=\"ignored\"") || body.starts_with('['),
+            "no item was ignored before"
+        );
+        assert_eq!(send(&service, "mta1", body).await, OK, "{body:?}");
+    }
     let later = send(&service, "mta1", "").await;
     assert_eq!(later, StatusCode::SERVICE_UNAVAILABLE, "a sender whose connection broke may repeat a request without its body");
     let page = page(&service).await;
-    assert_eq!((records(&page, "mta1", "unreadable"), records(&page, "mta1", "read")), (8.0, 0.0));
+    assert_eq!(["unreadable", "read", "ignored"].map(|state| records(&page, "mta1", state)), [8.0, 0.0, 3.0]);
     assert_eq!(value(&page, "postmeter_pull_refusals_total", &["postmeter_refusal_reason=\"empty_body\""]), 1.0);
     service.stop().await;
 }
