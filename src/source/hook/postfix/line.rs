@@ -60,6 +60,14 @@ pub(super) struct Rejection<'l> {
 /// # Errors
 /// The message begins like a delivery or a rejection, but cannot be read.
 pub(super) fn parse<'l>(program: &str, message: &'l str) -> Result<Option<(Option<&'l str>, Event<'l>)>, &'static str> {
+    let rejected = |id, rejection: Option<Rejection<'l>>| match rejection {
+        Some(rejection) => Ok(Some((id, Event::Rejection(rejection)))),
+        None => Err("the line of a rejection has no client or no sender"),
+    };
+    // The message has no queue id yet: smtpd passes it to the filter.
+    if let Some(rest) = message.strip_prefix("proxy-reject: ") {
+        return rejected(None, filter_rejection(rest));
+    }
     let Some((id, rest)) = message.split_once(": ") else { return Ok(None) };
     let id = if id == "NOQUEUE" { None } else { Some(id).filter(|id| is_queue_id(id)) };
     if id.is_none() && !message.starts_with("NOQUEUE: ") {
@@ -73,9 +81,7 @@ pub(super) fn parse<'l>(program: &str, message: &'l str) -> Result<Option<(Optio
     }
     let actions = ["reject: ", "milter-reject: ", "milter-header-reject: ", "milter-body-reject: "];
     if let Some(rest) = actions.iter().find_map(|action| rest.strip_prefix(action)) {
-        return rejection(rest)
-            .map(|rejection| Some((id, Event::Rejection(rejection))))
-            .ok_or("the line of a rejection has no client or no sender");
+        return rejected(id, rejection(rest));
     }
     let event = match service {
         _ if rest == "removed" => Some(Event::Removed),
@@ -178,9 +184,22 @@ fn rejection(text: &str) -> Option<Rejection<'_>> {
     let (_, rest) = text.split_once(" from ")?;
     let (client, rest) = rest.split_once(": ")?;
     let (host, ip) = host_and_ip(client);
-    let (text, envelope) = split_once_outside_quotes(rest, "; from=<").map_or((rest, None), |(text, envelope)| (text, Some(envelope)));
+    let (text, sender, recipient) = reply_and_envelope(rest);
+    Some(Rejection { place, host, ip, text, sender, recipient })
+}
+
+/// The reply, the sender and the recipient of `TEXT; from=<S> to=<R> proto=...`. A line that syslog has cut may end earlier.
+fn reply_and_envelope(text: &str) -> (&str, Option<&str>, Option<&str>) {
+    let (text, envelope) = split_once_outside_quotes(text, "; from=<").map_or((text, None), |(text, envelope)| (text, Some(envelope)));
     let (sender, recipient) = envelope.map_or((None, None), envelope_of);
-    Some(Rejection { place, host, ip, text: text.trim_end_matches(';'), sender, recipient })
+    (text.trim_end_matches(';'), sender, recipient)
+}
+
+/// The text after `proxy-reject: `, such as `END-OF-MESSAGE: TEXT; from=<S> to=<R> proto=ESMTP helo=<H>`. The text is the reply of the filter.
+fn filter_rejection(text: &str) -> Option<Rejection<'_>> {
+    let (place, rest) = text.split_once(": ")?;
+    let (text, sender, recipient) = reply_and_envelope(rest);
+    Some(Rejection { place, text, sender, recipient, ..Rejection::default() })
 }
 
 /// `header CONTENT from HOST[IP]; from=<S> to=<R> proto=ESMTP helo=<H>: TEXT`. The content is not used: it is part of a message.

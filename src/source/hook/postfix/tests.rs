@@ -259,6 +259,31 @@ fn a_queue_id_that_is_used_again_is_another_message() {
 }
 
 #[test]
+fn rejections_of_a_filter_before_the_queue_are_read() {
+    for (text, code, message) in [
+        ("554 5.7.0 Reject, id=31619-02 - spam", Some(554), Some("554 5.7.0 Reject, id=31619-02 - spam")),
+        (
+            "451 4.5.0 id=1 from MTA(smtp:[127.0.0.1]:10025): 451 later",
+            Some(451),
+            Some("451 4.5.0 id=1 from MTA(smtp:[127.0.0.1]:10025): 451 later"),
+        ),
+        ("", None, None),
+    ] {
+        let line = |result: &str| {
+            format!(
+                "Nov 28 14:43:15 mx1 postfix/smtpd[9]: proxy-{result}: END-OF-MESSAGE: {text}; from=<s@example.com> to=<r@example.net> proto=ESMTP helo=<h>\n"
+            )
+        };
+        let found = records(&(line("reject") + &line("accept")));
+        assert_eq!(found.len(), 1, "{text}");
+        let record = &found[0];
+        assert_eq!((record.event, record.reply.code, record.reply.stage), (RecordEvent::Rejection, code, Some("data")), "{text}");
+        assert_eq!((record.field(Field::Message), record.field(Field::ClientIp)), (message, None), "{text}");
+        assert_eq!((record.field(Field::Sender), record.field(Field::Recipient)), (Some("s@example.com"), Some("r@example.net")));
+    }
+}
+
+#[test]
 fn zeros_before_a_line_are_left_out() {
     let line = LOG.lines().nth(5).unwrap();
     assert_eq!(records(&format!("\0\0\0{line}\r\n")), records(line));
