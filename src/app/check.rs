@@ -3,7 +3,9 @@
 use super::cli::CheckArgs;
 use super::{AppError, StartError, connect, print, print_notice};
 use crate::config::{self, Discovery, LogFiles, Problem, Problems, Target};
+use crate::model::system_time_zone;
 use crate::serve::Access;
+use crate::source::LogFileFormat;
 use std::path::Path;
 
 pub(super) async fn check(args: &CheckArgs) -> Result<(), AppError> {
@@ -27,6 +29,9 @@ pub(super) async fn check(args: &CheckArgs) -> Result<(), AppError> {
         if let Some(Err(problem)) = log_files.map(LogFiles::check) {
             print_notice(&format!("warning: {}: target {}: {problem}", target.origin, target.name));
         }
+    }
+    if let (true, (_, Some(problem))) = (discovery.targets(&config.targets).any(follows_log), system_time_zone()) {
+        print_notice(&format!("warning: {problem}"));
     }
     for target in discovery.targets(&config.targets).filter(|target| target.sends_plain_credentials()) {
         print_notice(&format!(
@@ -65,6 +70,12 @@ pub(super) async fn check(args: &CheckArgs) -> Result<(), AppError> {
         print(&format!("next: postmeter check --config {path} --connect\n"))?;
     }
     Ok(())
+}
+
+/// Returns `true` if the records of a target come from a log whose times may lack a zone.
+fn follows_log(target: &Target) -> bool {
+    let files = target.deliveries.as_ref().and_then(|deliveries| deliveries.log_files.as_ref());
+    files.is_some_and(|files| files.format == LogFileFormat::Postfix)
 }
 
 /// Adds the line of the file to each problem of its syntax.

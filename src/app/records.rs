@@ -5,7 +5,7 @@ use super::{AppError, one_shot, print, print_notice};
 use crate::config::Environment;
 use crate::delivery_log::{HashKey, KEY_BYTES};
 use crate::export::otlp::LogsEncoder;
-use crate::model::{FIELDS, Field};
+use crate::model::{FIELDS, Field, system_time_zone};
 use crate::source::hook::postfix::PostfixLog;
 use crate::source::hook::segments::{SegmentEnd, SegmentReader, ZSTD_MAGIC};
 use crate::source::{Hook, HookPage, LogFileFormat, Source};
@@ -151,7 +151,11 @@ fn read_file(path: &Path, hook: &Hook, printer: &mut Printer) -> Result<(), AppE
 
 /// Reads a log of Postfix.
 fn read_log(bytes: &[u8], hook: &Hook, received_at: SystemTime, printer: &mut Printer) -> Result<(), AppError> {
-    let mut log = PostfixLog::new(jiff::tz::TimeZone::system());
+    let (zone, problem) = system_time_zone();
+    if let Some(problem) = problem {
+        print_notice(&format!("warning: {problem}"));
+    }
+    let mut log = PostfixLog::new(zone);
     let mut rest = bytes;
     while !rest.is_empty() {
         let piece = &rest[..rest.len().min(TEXT_BYTES)];

@@ -56,6 +56,6 @@ pub use scope::{Scope, is_scope_info, is_scope_label};
 pub use selection::{FamilySelection, SamplePosition, SamplePositions, SelectedFamilies, SelectedFamily};
 pub use snapshot::{Attributes, Point, Snapshot};
 pub use target_info::TARGET_INFO;
-pub use time_zone::{time_zone, time_zone_names};
+pub use time_zone::{system_time_zone, time_zone, time_zone_names};
 pub use translation::NameCollision;
 pub use truncate::cut;

@@ -7,6 +7,7 @@ use super::identity::FileIdentity;
 use super::positions::{FilePosition, Positions};
 use super::{FILE_TEXT_BYTES_MAX, Round};
 use crate::config::read_problem;
+use crate::model::system_time_zone;
 use crate::net::open_regular_file;
 use crate::source::hook::postfix::{LINE_BYTES_MAX, PostfixLog};
 use crate::source::{Hook, HookPage};
@@ -17,7 +18,9 @@ use std::io::{self, ErrorKind};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
+use std::sync::Once;
 use std::time::{Duration, Instant, SystemTime};
+use tracing::warn;
 
 /// The largest number of files next to the log that are considered.
 const SIBLINGS_MAX: usize = 10_000;
@@ -48,7 +51,12 @@ pub(super) struct RotatingLog {
 
 impl RotatingLog {
     pub(super) fn new(path: PathBuf, positions: Positions) -> Self {
-        let mut log = PostfixLog::new(jiff::tz::TimeZone::system()).load(&positions.log_state);
+        static WARNED: Once = Once::new();
+        let (zone, problem) = system_time_zone();
+        if let Some(problem) = problem {
+            WARNED.call_once(|| warn!("{problem}"));
+        }
+        let mut log = PostfixLog::new(zone).load(&positions.log_state);
         let position = positions.files.into_iter().next().unwrap_or_default();
         if position.offset == 0 {
             log.begin_file();

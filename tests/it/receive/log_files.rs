@@ -163,6 +163,10 @@ fn check_warns_of_files_that_cannot_be_read_and_tries_them() {
     assert!(is_valid && warnings.matches("cannot be read: No such file or directory").count() == 2, "{warnings}");
     let (is_valid, table, _) = check(&["--connect"]);
     assert!(!is_valid && table.matches("FAILED").count() == 2 && table.contains("mail.log"), "{table}");
+    assert!(!warnings.contains("TZ: "), "{warnings}");
+    let misspelt =
+        postmeter().args(["check", "--config", "postmeter.yaml"]).current_dir(dir.path()).env("TZ", "Europe/Berlim").output().unwrap();
+    assert_eq!(stderr(&misspelt).matches("warning: TZ: \"Europe/Berlim\" is not a time zone").count(), 1, "{}", stderr(&misspelt));
     std::fs::create_dir(&segments).unwrap();
     std::fs::write(&log, "").unwrap();
     let (is_valid, table, warnings) = check(&["--connect"]);

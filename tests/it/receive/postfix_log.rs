@@ -177,5 +177,19 @@ fn a_saved_log_is_printed() {
     for private in ["example.net", "192.0.2.10", "secret", "AHVz", "4F1A2B3C4D", "private subject"] {
         assert!(!printed.contains(private), "{private}: {printed}");
     }
-    assert!(problem.contains("records: 25") && problem.contains("unreadable: 2"), "{problem}");
+    assert!(problem.contains("records: 25") && problem.contains("unreadable: 2") && !problem.contains("TZ"), "{problem}");
+    for (zone, time, is_known) in [("America/New_York", "-11-28T19:43:15Z", true), ("America/New_Yorck", "-11-28T14:43:15Z", false)] {
+        let output = postmeter()
+            .args(["records", "--system", "postfix", "--file", &format!("{FIXTURES}/postfix/hook-mail.log")])
+            .env("TZ", zone)
+            .output()
+            .unwrap();
+        assert!(stdout(&output).contains(time), "{zone}: {}", stdout(&output));
+        assert_eq!(
+            stderr(&output).contains("warning: TZ: \"America/New_Yorck\" is not a time zone, so "),
+            !is_known,
+            "{}",
+            stderr(&output)
+        );
+    }
 }
