@@ -245,7 +245,14 @@ impl Spool {
                 let mut problem = self.problem.lock();
                 if problem.start(()) {
                     let note = problem.note();
-                    warn!("the spool cannot be used; its requests stay there and new ones are kept in memory: {error}{note}");
+                    match self.signal {
+                        SpoolSignal::Metrics => {
+                            warn!("the spool cannot be used; its requests stay there and new ones are kept in memory: {error}{note}");
+                        }
+                        SpoolSignal::Logs => warn!(
+                            "delivery records cannot be stored in state_dir; stored ones stay there, and new ones are not accepted until it can be used: {error}{note}"
+                        ),
+                    }
                 }
                 if failure.as_ref().is_none_or(|failure| failure.operation != Operation::Write) {
                     *failure = Some(SpoolFailure { operation, message: error.to_string() });
@@ -254,7 +261,10 @@ impl Spool {
             Ok(_) => {
                 let is_over = |failure: &SpoolFailure| operation == Operation::Write || operation == failure.operation;
                 if failure.take_if(|failure| is_over(failure)).is_some() && self.problem.lock().end().is_some() {
-                    info!("the spool can be used again");
+                    match self.signal {
+                        SpoolSignal::Metrics => info!("the spool can be used again"),
+                        SpoolSignal::Logs => info!("delivery records can be stored again"),
+                    }
                 }
             }
         }

@@ -37,6 +37,24 @@ async fn a_full_spool_refuses_until_there_is_space() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_state_directory_that_cannot_be_written_is_reported_until_it_can() {
+    let (world, receiver) = (World::new(), Receiver::start(ANY).await.unwrap());
+    let stored = world.state.path().join("received");
+    std::fs::write(&stored, "").unwrap();
+    let mut program = Program::spawn_with(world.state.path(), &world.file(Some(&receiver.url())), &[]);
+    let url = format!("{}/v1/deliveries/mta1", program.receive_url().await);
+    let post = || client().post(&url).bearer_auth(TOKEN).body(lines(0..1)).send();
+    assert_eq!(post().await.unwrap().status(), StatusCode::SERVICE_UNAVAILABLE);
+    let logged = |text: &str| program.log().iter().filter(|line| line.contains(text)).count();
+    until("the problem is logged", || logged("delivery records cannot be stored in state_dir; ") == 1).await;
+    assert_eq!(logged("kept in memory"), 0);
+    std::fs::remove_file(&stored).unwrap();
+    assert_eq!(post().await.unwrap().status(), StatusCode::OK);
+    until("the end is logged", || logged("delivery records can be stored again") == 1).await;
+    program.end();
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_lack_of_open_files_is_logged_with_the_listener_and_the_limit_to_raise() {
     let world = World::new();
     let mut program = Program::spawn_with(world.state.path(), &world.file(None), &[]);
