@@ -15,6 +15,8 @@ use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot};
 
 /// Requests that wait while others are written. Further ones are rejected.
 pub(super) const WAITING_MAX: usize = 256;
+/// The smallest number of records that are divided if they cannot be stored together.
+const PART_RECORDS_MIN: usize = 100;
 /// Records that are written together.
 const BATCH_RECORDS_MAX: usize = 10_000;
 
@@ -108,34 +110,64 @@ impl Committer {
         received_at: SystemTime,
     ) -> io::Result<bool> {
         let total = records.len() as u64;
-        let (for_selection, config) = (intake.clone(), &collected.target.config);
-        let include = config.deliveries.as_ref().map(|deliveries| deliveries.include.clone()).unwrap_or_default();
-        let encoder = self.outbox.is_some().then(|| LogsEncoder::new(config.source.name, self.key.clone(), include));
-        let (identity, bytes_max) = (collected.last_identity(), self.request_bytes_max);
-        // Reading the journal blocks on the disk, and encoding thousands of records takes milliseconds.
-        let prepared = tokio::task::spawn_blocking(move || {
-            let records = for_selection.new_records(records)?;
-            let requests = encoder.map(|encoder| encoder.requests(&identity, &records, nanos(received_at), bytes_max)).unwrap_or_default();
-            Ok::<_, io::Error>((records, requests))
-        });
-        let (records, requests) = prepared.await.map_err(io::Error::other)??;
-        let is_durable = match &self.outbox {
-            Some(outbox) if !requests.is_empty() => outbox.store(&intake.name, requests).await,
-            _ => true,
-        };
-        if !is_durable {
-            return Ok(false);
+        let for_selection = intake.clone();
+        // Reading the journal blocks on the disk.
+        let selected = tokio::task::spawn_blocking(move || for_selection.new_records(records));
+        let records = selected.await.map_err(io::Error::other)??;
+        let repeated = total - records.len() as u64;
+        let mut parts = vec![records];
+        while let Some(mut part) = parts.pop() {
+            let is_durable;
+            (part, is_durable) = self.store_part(collected, intake, part, received_at).await?;
+            if is_durable {
+                self.count_part(collected, intake, part).await?;
+            } else if part.len() > PART_RECORDS_MIN {
+                // All of it may need more than the whole space. A part is recognized when the sender tries again, so each attempt gets further.
+                parts.push(part.split_off(part.len() / 2));
+                parts.push(part);
+            } else {
+                return Ok(false);
+            }
         }
+        if let Some(deliveries) = &collected.deliveries {
+            deliveries.count(RecordState::Repeated, repeated);
+        }
+        Ok(true)
+    }
+
+    /// Stores new records: all of them, or none. Returns the records, and `true` if they are durable.
+    async fn store_part(
+        &self,
+        collected: &Arc<CollectedTarget>,
+        intake: &Arc<Intake>,
+        records: Vec<(RecordUid, Record)>,
+        received_at: SystemTime,
+    ) -> io::Result<(Vec<(RecordUid, Record)>, bool)> {
+        let Some(outbox) = self.outbox.as_ref().filter(|_| !records.is_empty()) else { return Ok((records, true)) };
+        let config = &collected.target.config;
+        let include = config.deliveries.as_ref().map(|deliveries| deliveries.include.clone()).unwrap_or_default();
+        let encoder = LogsEncoder::new(config.source.name, self.key.clone(), include);
+        let (identity, bytes_max) = (collected.last_identity(), self.request_bytes_max);
+        // Encoding thousands of records takes milliseconds.
+        let encoded = tokio::task::spawn_blocking(move || {
+            let requests = encoder.requests(&identity, &records, nanos(received_at), bytes_max);
+            (records, requests)
+        });
+        let (records, requests) = encoded.await.map_err(io::Error::other)?;
+        let is_durable = outbox.store(&intake.name, requests).await;
+        Ok((records, is_durable))
+    }
+
+    /// Remembers and counts records that are durable.
+    async fn count_part(&self, collected: &CollectedTarget, intake: &Arc<Intake>, records: Vec<(RecordUid, Record)>) -> io::Result<()> {
         let uids: Vec<u64> = records.iter().map(|(uid, _)| uid.short()).collect();
         let for_journal = intake.clone();
-        let new = uids.len() as u64;
         tokio::task::spawn_blocking(move || for_journal.remember(&uids)).await.map_err(io::Error::other)?;
         if let Some(deliveries) = &collected.deliveries {
             deliveries.record(&records);
-            deliveries.count(RecordState::Read, new);
-            deliveries.count(RecordState::Repeated, total - new);
+            deliveries.count(RecordState::Read, records.len() as u64);
             deliveries.set_queued(self.outbox.as_ref().map_or(Some(0), |outbox| outbox.records(&intake.name)));
         }
-        Ok(true)
+        Ok(())
     }
 }

@@ -1,6 +1,6 @@
 //! A flood, a full disk and slow senders cost their sender, and nobody else.
 
-use super::world::{ANY, PATIENCE, TOKEN, World, arrived, client, lines, page, post_to, send, until};
+use super::world::{ANY, PATIENCE, TOKEN, World, arrived, attempts, client, lines, page, post_to, records, send, until};
 use crate::support::program::Program;
 use postmeter::simulate::Receiver;
 use reqwest::StatusCode;
@@ -34,6 +34,24 @@ async fn a_full_spool_refuses_until_there_is_space() {
     arrived(&receiver, accepted + 200).await;
     service.stop().await;
     assert_eq!(receiver.distinct_log_records(), accepted + 200, "a refused request left no records");
+}
+
+#[tokio::test]
+async fn a_body_that_needs_more_than_all_space_is_accepted_in_several_attempts() {
+    const RECORDS: u64 = 6000;
+    let (mut world, receiver) = (World::new(), Receiver::start(ANY).await.unwrap());
+    world.receive = ", max_bytes: 1MiB".to_owned();
+    let service = world.service(Some(&receiver.url())).await;
+    let (body, deadline) = (lines(0..RECORDS), Instant::now() + PATIENCE);
+    assert_eq!(send(&service, "mta1", body.clone()).await, StatusCode::SERVICE_UNAVAILABLE);
+    while send(&service, "mta1", body.clone()).await != StatusCode::OK {
+        assert!(Instant::now() < deadline, "{} records have arrived", receiver.distinct_log_records());
+    }
+    arrived(&receiver, usize::try_from(RECORDS).unwrap()).await;
+    let page = page(&service).await;
+    assert_eq!((attempts(&page, "mta1", "delivered"), records(&page, "mta1", "read")), (RECORDS as f64, RECORDS as f64));
+    service.stop().await;
+    assert!(receiver.log_uids().values().all(|arrivals| *arrivals == 1));
 }
 
 #[tokio::test(flavor = "multi_thread")]
