@@ -12,34 +12,8 @@ use crate::export::request_body::RequestBody;
 use crate::net::{LineLimit, ProblemLog};
 use std::collections::VecDeque;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 use tracing::{info, warn};
-
-/// The time for which a missing endpoint is retried, as long as a proxy or a receiver may take to start. After it, records are skipped until
-/// one is accepted: the receiver is probably one for metrics only.
-const MISSING_ENDPOINT_MAX: Duration = Duration::from_secs(15 * 60);
-
-/// The time since which the endpoint is missing. `None`: a request was accepted since.
-#[derive(Debug, Default)]
-struct MissingEndpoint(Option<Instant>);
-
-impl MissingEndpoint {
-    /// Decides whether a request is sent again. Nothing else sends its records, so what the operator can repair is retried.
-    fn retry_decision(&mut self, result: &Result<PartialSuccess, SendError>, now: Instant) -> RetryDecision {
-        match result {
-            Ok(_) => {
-                self.0 = None;
-                RetryDecision::Never
-            }
-            Err(SendError::Unauthenticated(_)) => RetryDecision::Later,
-            Err(error) if error.is_missing_endpoint() => {
-                let since = *self.0.get_or_insert(now);
-                if now.saturating_duration_since(since) < MISSING_ENDPOINT_MAX { RetryDecision::Later } else { RetryDecision::Never }
-            }
-            Err(error) => error.retry_decision(),
-        }
-    }
-}
 
 /// A sender and its log lines.
 #[derive(Debug)]
@@ -47,7 +21,6 @@ pub struct LogsSender {
     exporter: Arc<OtlpExporter>,
     /// The URL of the receiver for logs, without secrets.
     endpoint: String,
-    missing: MissingEndpoint,
     /// The receiver's problem: the type of the error and its cause.
     problems: ProblemLog<(&'static str, String)>,
     /// The limit of lines about skipped records.
@@ -69,8 +42,7 @@ impl LogsSender {
     #[must_use]
     pub fn new(exporter: Arc<OtlpExporter>) -> Self {
         let endpoint = exporter.config().logs_receiver().unwrap_or_else(|| exporter.endpoint().to_owned());
-        let (missing, problems, skip_lines) = Default::default();
-        Self { exporter, endpoint, missing, problems, skip_lines, skipped_records: 0 }
+        Self { exporter, endpoint, problems: ProblemLog::default(), skip_lines: LineLimit::default(), skipped_records: 0 }
     }
 
     /// The largest request that the receiver is known to accept, in bytes before compression.
@@ -106,7 +78,12 @@ impl LogsSender {
         let mut backoff = RetryBackoff::new(exporter.config().queue.retry);
         loop {
             let result = exporter.send(Signal::Logs, &body).await;
-            let retry = self.missing.retry_decision(&result, Instant::now());
+            let retry = match &result {
+                // The operator can repair the credentials, and a skipped record would not be read again.
+                Err(SendError::Unauthenticated(_)) => RetryDecision::Later,
+                Err(error) => error.retry_decision(),
+                Ok(_) => RetryDecision::Never,
+            };
             if matches!(result, Err(SendError::TooLarge(_))) {
                 size.too_large(len);
                 if let Some(parts) = split_request(request, len / 2) {
@@ -172,31 +149,4 @@ impl LogsSender {
 fn split_request(request: &EncodedRequest, bytes_max: usize) -> Option<Vec<EncodedRequest>> {
     let parts = split(Signal::Logs, &request.bytes, bytes_max);
     (parts.len() > 1).then_some(parts)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use http::StatusCode;
-
-    #[test]
-    fn a_missing_endpoint_is_retried_for_a_time_until_a_request_is_accepted() {
-        let (start, mut missing) = (Instant::now(), MissingEndpoint::default());
-        let failed = |status: StatusCode| Err(SendError::from_http(status, b"", None));
-        let accepted = || Ok(PartialSuccess::default());
-        for (seconds, result, expected) in [
-            (0, failed(StatusCode::NOT_FOUND), RetryDecision::Later),
-            (800, failed(StatusCode::METHOD_NOT_ALLOWED), RetryDecision::Later),
-            (850, failed(StatusCode::SERVICE_UNAVAILABLE), RetryDecision::Later),
-            (900, failed(StatusCode::NOT_FOUND), RetryDecision::Never),
-            (901, failed(StatusCode::NOT_IMPLEMENTED), RetryDecision::Never),
-            (902, failed(StatusCode::UNAUTHORIZED), RetryDecision::Later),
-            (903, failed(StatusCode::BAD_REQUEST), RetryDecision::Never),
-            (904, accepted(), RetryDecision::Never),
-            (905, failed(StatusCode::NOT_FOUND), RetryDecision::Later),
-            (2000, failed(StatusCode::NOT_FOUND), RetryDecision::Never),
-        ] {
-            assert_eq!(missing.retry_decision(&result, start + Duration::from_secs(seconds)), expected, "{seconds}: {result:?}");
-        }
-    }
 }

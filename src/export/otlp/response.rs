@@ -14,9 +14,6 @@ const MESSAGE_CHARS_MAX: usize = 200;
 /// The longest `Retry-After` that is respected: a wrong value must not stop the push for a day.
 pub(crate) const RETRY_AFTER_MAX: Duration = Duration::from_secs(3600);
 
-/// The statuses of endpoints without a receiver of the signal.
-const MISSING_ENDPOINT: [&str; 4] = ["404", "405", "501", "Unimplemented"];
-
 /// The reason why a request was not accepted.
 #[derive(Debug, thiserror::Error)]
 pub enum SendError {
@@ -92,12 +89,6 @@ impl SendError {
                 RetryDecision::Never
             }
         }
-    }
-
-    /// Returns `true` if the status shows that no receiver of the signal is at the endpoint: the path is wrong, the receiver lacks the signal, or
-    /// a proxy does not know its receiver at the moment.
-    pub(super) fn is_missing_endpoint(&self) -> bool {
-        matches!(self, Self::Rejected(_) | Self::BadRequest(_)) && MISSING_ENDPOINT.contains(&self.cause().as_str())
     }
 
     /// Removes the secrets of the request from the message, because a receiver may repeat them.
@@ -272,16 +263,6 @@ mod tests {
         http(413, Some(SOON), RetryDecision::Never, "too_large");
         http(401, None, RetryDecision::Never, "unauthenticated");
         http(403, None, RetryDecision::Never, "unauthenticated");
-    }
-
-    #[test]
-    fn a_missing_endpoint_is_recognized() {
-        let http = |status| SendError::from_http(StatusCode::from_u16(status).unwrap_or_default(), b"no", None).is_missing_endpoint();
-        assert_eq!([404, 405, 501, 400, 401, 413, 500, 503].map(http), [true, true, true, false, false, false, false, false]);
-        let grpc = |code| SendError::from_grpc(&Status::new(code, "no")).is_missing_endpoint();
-        let codes = [Code::Unimplemented, Code::Internal, Code::Unavailable, Code::PermissionDenied];
-        assert_eq!(codes.map(grpc), [true, false, false, false]);
-        assert!(!SendError::from_grpc(&Status::unimplemented("gzip compression")).is_missing_endpoint());
     }
 
     #[track_caller]
