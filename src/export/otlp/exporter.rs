@@ -223,12 +223,7 @@ impl OtlpExporter {
             body.extend_from_slice(&chunk[..chunk.len().min(free_bytes)]);
         }
         if !status.is_success() {
-            return Err(match SendError::from_http(status, &body, retry_after) {
-                SendError::Rejected(message) => {
-                    http_response::page_or_redirect(status, response.headers(), &body).unwrap_or(SendError::Rejected(message))
-                }
-                error => error,
-            });
+            return Err(SendError::from_http(status, &body, retry_after));
         }
         match http_response::decode(response.headers(), &body) {
             Ok(_) if is_too_long => Ok(unreadable_response("it is too long")),

@@ -52,14 +52,10 @@ pub(crate) async fn send(
     if response.status().is_success() && http_response::is_web_page(response.headers()) {
         return Err(http_response::web_page());
     }
-    let page = match response.status() {
-        status if status.is_success() => None,
-        status => http_response::page_or_redirect(status, response.headers(), &[]),
-    };
-    read(response).await.map_err(|status| match SendError::from_grpc(&status) {
-        error @ (SendError::Rejected(_) | SendError::BadRequest(_)) => page.unwrap_or(error),
-        error => error,
-    })
+    match read(response).await {
+        Ok(message) => Ok(message),
+        Err(status) => Err(SendError::from_grpc(&status)),
+    }
 }
 
 fn request(path: &'static str, headers: HeaderMap, timeout: Duration, body: &RequestBody) -> Result<Request<Body>, SendError> {

@@ -6,7 +6,7 @@
 use super::exporter::{decode_response, unreadable_response};
 use super::response::{SendError, shortened};
 use http::header::CONTENT_TYPE;
-use http::{HeaderMap, HeaderValue, StatusCode};
+use http::{HeaderMap, HeaderValue};
 use opentelemetry_proto::tonic::collector::metrics::v1::{ExportMetricsPartialSuccess, ExportMetricsServiceResponse};
 use serde_json::Value;
 
@@ -46,17 +46,6 @@ pub(super) fn is_web_page(headers: &HeaderMap) -> bool {
 /// The error of a web page. It is retried, because the page may be that of a proxy in front of a receiver.
 pub(super) fn web_page() -> SendError {
     SendError::Unreachable("the response is a web page, so this is probably not an OTLP receiver".to_owned())
-}
-
-/// The error of a response without success that a receiver does not send: a web page, such as that of a proxy whose rules are wrong, or a redirect
-/// to another address. It is retried, because the operator can repair the proxy, and the queue would be lost meanwhile.
-pub(super) fn page_or_redirect(status: StatusCode, headers: &HeaderMap, body: &[u8]) -> Option<SendError> {
-    let kind = match status.is_redirection() {
-        true => "redirects to another address",
-        false if is_web_page(headers) || has_page_beginning(body) => "is a web page",
-        false => return None,
-    };
-    Some(SendError::Unreachable(format!("the response has the status {status} and {kind}, so this is probably not an OTLP receiver")))
 }
 
 /// The media type without its parameters, in lower case.
@@ -117,25 +106,6 @@ mod tests {
             let text = "the response is a web page, so this is probably not an OTLP receiver; check the endpoint, including http or https, and that the \
                         receiver is running";
             assert_eq!(error, Err(("unreachable", text.to_owned())), "{media_type} {body}");
-        }
-    }
-
-    #[test]
-    fn web_pages_and_redirects_in_place_of_a_receiver_are_recognized() {
-        let error = |status: u16, media_type: &'static str, body: &[u8]| {
-            let headers = HeaderMap::from_iter([(CONTENT_TYPE, HeaderValue::from_static(media_type))]);
-            page_or_redirect(StatusCode::from_u16(status).unwrap_or_default(), &headers, body).map(|error| error.to_string())
-        };
-        for (status, media_type, body, kind) in [
-            (404, "text/html", "", "404 Not Found and is a web page, so "),
-            (405, "", "<html><body>Not Allowed", "405 Method Not Allowed and is a web page, so "),
-            (302, "text/plain", "", "302 Found and redirects to another address, so "),
-        ] {
-            let text = error(status, media_type, body.as_bytes());
-            assert!(text.as_ref().is_some_and(|text| text.contains(kind) && text.contains("check the endpoint")), "{text:?}");
-        }
-        for (status, media_type, body) in [(404, "text/plain", "404 page not found"), (500, "application/json", "{}"), (501, "", "")] {
-            assert_eq!(error(status, media_type, body.as_bytes()), None);
         }
     }
 
