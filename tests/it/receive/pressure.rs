@@ -43,7 +43,10 @@ async fn a_body_that_needs_more_than_all_space_is_accepted_in_several_attempts()
     world.receive = ", max_bytes: 1MiB".to_owned();
     let service = world.service(Some(&receiver.url())).await;
     let (body, deadline) = (lines(0..RECORDS), Instant::now() + PATIENCE);
+    // Nothing that is stored is exported meanwhile.
+    receiver.fail_with(Some(tonic::Status::unavailable("down")));
     assert_eq!(send(&service, "mta1", body.clone()).await, StatusCode::SERVICE_UNAVAILABLE);
+    receiver.fail_with(None);
     while send(&service, "mta1", body.clone()).await != StatusCode::OK {
         assert!(Instant::now() < deadline, "{} records have arrived", receiver.distinct_log_records());
     }
