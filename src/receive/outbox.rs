@@ -43,6 +43,8 @@ pub(super) struct Outbox {
     added: Notify,
     /// Requests of an earlier run were added.
     found: Notify,
+    /// Held while requests are deleted, and while one is read to find out its target: a deleted one would count as damaged.
+    deletion: tokio::sync::Mutex<()>,
     next_collection: AtomicU64,
 }
 
@@ -68,6 +70,7 @@ impl Outbox {
             pending: Mutex::new(pending),
             added: Notify::new(),
             found: Notify::new(),
+            deletion: tokio::sync::Mutex::default(),
             next_collection: AtomicU64::new(first),
         }
     }
@@ -114,26 +117,30 @@ impl Outbox {
     /// Finds out the targets of requests of earlier runs, until `stop` is cancelled.
     async fn identify_found(&self, targets: &TargetSet, stop: &CancellationToken) {
         loop {
-            let mut has_identified = false;
-            while let Some(key) = self.first_unknown() {
-                if !has_identified {
-                    self.update_depths(targets);
-                }
-                has_identified = true;
-                match self.spool.body(key).await {
-                    Ok(RequestBody { bytes, .. }) => self.pending.lock().identify(key, &target_of(&bytes, targets)),
-                    Err(ExportFailure::Damaged(_)) => self.pending.lock().remove(key),
-                    Err(_) => tokio::time::sleep(READ_RETRY).await,
-                }
-            }
-            if has_identified {
-                self.update_depths(targets);
-            }
+            self.update_depths(targets);
+            while self.identify_next(targets).await {}
+            // The export may have found out some of them.
+            self.update_depths(targets);
             tokio::select! {
                 () = stop.cancelled() => return,
                 () = self.found.notified() => {}
             }
         }
+    }
+
+    /// Finds out the target of the oldest request whose target is not known. Returns `false` if there is none.
+    async fn identify_next(&self, targets: &TargetSet) -> bool {
+        let deletion = self.deletion.lock().await;
+        let Some(key) = self.first_unknown() else { return false };
+        match self.spool.body(key).await {
+            Ok(RequestBody { bytes, .. }) => self.pending.lock().identify(key, &target_of(&bytes, targets)),
+            Err(ExportFailure::Damaged(_)) => self.pending.lock().remove(key),
+            Err(_) => {
+                drop(deletion);
+                tokio::time::sleep(READ_RETRY).await;
+            }
+        }
+        true
     }
 
     fn first_unknown(&self) -> Option<RequestKey> {
@@ -210,6 +217,7 @@ impl Outbox {
         }
         let name = target.as_deref().unwrap_or(UNKNOWN);
         let rejected = sender.send(name, EncodedRequest { bytes: merged.freeze(), points: records }).await.min(records);
+        let _deletion = self.deletion.lock().await;
         self.spool.delete(keys.iter().copied()).await;
         {
             let mut pending = self.pending.lock();
