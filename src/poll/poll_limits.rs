@@ -1,4 +1,4 @@
-//! What all targets of a process share: limits of concurrent requests, of memory for responses and of memory for readings, and the directory for
+//! Limits that all targets of a process share, of concurrent requests, memory for responses and memory for readings; and the directory for
 //! state.
 
 use super::admission::{Admission, Admitted, Lane, LaneUsage, RESPONDING_REQUESTS_MAX};

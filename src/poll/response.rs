@@ -18,7 +18,7 @@ use std::mem::take;
 const PIECE_BYTES: usize = 64 * 1024;
 /// The names of gzip (RFC 9110, section 8.4.1.3).
 const GZIP: [&str; 2] = ["gzip", "x-gzip"];
-/// Other compressions, which are not requested. Any other word is ignored: servers send `utf-8` here, for example.
+/// Other compressions, which are not requested. Any other value is ignored: servers send `utf-8` here, for example.
 const OTHER_COMPRESSIONS: [&str; 6] = ["deflate", "compress", "x-compress", "br", "zstd", "dcb"];
 
 /// A response to a request that accepts gzip.
@@ -43,9 +43,9 @@ impl From<reqwest::Response> for Response {
 
 /// The compressions that these headers list, in lower case.
 fn compressions<'h>(headers: impl Iterator<Item = &'h HeaderValue>) -> Vec<String> {
-    let words = headers.filter_map(|header| header.to_str().ok()).flat_map(|header| header.split(','));
-    let words = words.map(|word| word.trim().to_ascii_lowercase());
-    words.filter(|word| GZIP.iter().chain(&OTHER_COMPRESSIONS).any(|known| known == word)).collect()
+    let codings = headers.filter_map(|header| header.to_str().ok()).flat_map(|header| header.split(','));
+    let codings = codings.map(|coding| coding.trim().to_ascii_lowercase());
+    codings.filter(|coding| GZIP.iter().chain(&OTHER_COMPRESSIONS).any(|known| known == coding)).collect()
 }
 
 impl Response {

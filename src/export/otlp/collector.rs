@@ -44,7 +44,7 @@ pub(crate) struct Collector {
     pushed: Vec<PushedTarget>,
     /// Targets that a reload removed, and whose series have not been ended yet.
     removed: Vec<PushedTarget>,
-    /// What targets that a reload replaced or removed had counted of delivery records.
+    /// The counts of delivery records of targets that a reload replaced or removed.
     last_counts: Vec<TargetMetrics>,
     exporter: Arc<OtlpExporter>,
     queue: Arc<ExportQueue>,

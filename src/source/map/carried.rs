@@ -10,6 +10,7 @@
 
 use super::totals::{TOTALS_MAX, Totals};
 use crate::model::{Kind, Point, Snapshot};
+use crate::source::{Source, Transform};
 use std::collections::HashMap;
 use std::time::{Duration, SystemTime};
 
@@ -28,7 +29,20 @@ pub(super) enum Carry {
     UntilRestart,
 }
 
-/// What the earlier process has counted of a counter.
+/// Returns how a counter goes on after a restart of Postmeter, if its total is not simply the value that the server reports.
+pub(super) fn carry_of(source: &Source, point: &Point) -> Option<Carry> {
+    let rules = || source.rules().map(|(_, rule)| rule).filter(|rule| rule.may_produce(point));
+    let has = |transform: Transform| rules().any(|rule| rule.transform == transform);
+    if source.windowed {
+        Some(Carry::Always)
+    } else if has(Transform::Hold) {
+        Some(Carry::UntilRestart)
+    } else {
+        (has(Transform::Accumulate) || has(Transform::Rebase)).then_some(Carry::Always)
+    }
+}
+
+/// The part of a counter that the earlier process has counted.
 #[derive(Clone, Copy, Debug)]
 enum Before {
     /// It is added to the values of this process.
@@ -53,7 +67,7 @@ pub(super) struct Present {
 pub(super) struct CarriedTotals {
     /// Those of the earlier process, until the first mapping.
     earlier: Option<Totals>,
-    /// What was counted before, by the identity of the point.
+    /// The parts that were counted before, by the identity of the point.
     before: HashMap<u64, Before>,
     /// The totals of now.
     current: Totals,

@@ -6,7 +6,7 @@ mod share;
 mod window;
 
 use super::accumulated::CounterMemory;
-use super::carried::{Carry, Present};
+use super::carried::{Present, carry_of};
 use super::part_families::{PartFamilies, TakenSeries};
 use super::points::{Addend, Points};
 use super::{Context, Trace};
@@ -316,19 +316,6 @@ impl<'a> Mapping<'a> {
             carried.add_to(&mut snapshot, now, carry_of);
         }
         snapshot
-    }
-}
-
-/// Returns how a counter goes on after a restart of Postmeter, if its total is not simply the value that the server reports.
-fn carry_of(source: &Source, point: &Point) -> Option<Carry> {
-    let rules = || source.rules().map(|(_, rule)| rule).filter(|rule| rule.may_produce(point));
-    let has = |transform: Transform| rules().any(|rule| rule.transform == transform);
-    if source.windowed {
-        Some(Carry::Always)
-    } else if has(Transform::Hold) {
-        Some(Carry::UntilRestart)
-    } else {
-        (has(Transform::Accumulate) || has(Transform::Rebase)).then_some(Carry::Always)
     }
 }
 

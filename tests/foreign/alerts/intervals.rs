@@ -11,7 +11,7 @@ const PER_HOUR: usize = 60 * PER_MINUTE;
 const FAILS: std::ops::Range<usize> = PER_HOUR..8 * PER_HOUR;
 const END: usize = 12 * PER_HOUR;
 
-/// How often a part is requested, and when its alert has to fire and to be resolved.
+/// The interval of requests of a part, and the times at which its alert has to fire and to be resolved.
 struct Interval {
     /// In samples.
     requests: usize,

@@ -207,7 +207,7 @@ fn probes_use_the_pull_endpoint() {
             // Without the names of pods, a target keeps its series when another pod polls it.
             let dropped = items(endpoint, "/relabelings").find(|relabeling| relabeling["action"] == "labeldrop").unwrap();
             assert!(text(dropped, "/regex").split('|').any(|label| label == "pod"), "{set}");
-            // Alerts tell two releases of a namespace apart by it.
+            // Alerts distinguish two releases of a namespace by it.
             let release = items(endpoint, "/relabelings").find(|relabeling| relabeling["targetLabel"] == "release").unwrap();
             assert_eq!(text(release, "/replacement"), RELEASE[0], "{set}");
         }

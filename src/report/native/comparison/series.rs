@@ -112,7 +112,7 @@ impl<'a> Comparison<'a> {
         if !last.ended && is_nan(now_value) && now_sample.timestamp().is_none() && has_reading_time(&before_sample) {
             self.ended.push((pair.last_index as u32, before.1));
         }
-        // The value of another server says nothing about this one: the series is as new as those that the last reading lacked.
+        // The value of another server is no base for this one: the series is as new as those that the last reading lacked.
         if !pair.is_cumulative || !pair.transition.is_same_server() {
             return;
         }
