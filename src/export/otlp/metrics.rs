@@ -29,6 +29,10 @@ pub const REQUEST_BYTES_MAX: usize = crate::config::REQUEST_BYTES_DEFAULT;
 const SERIES_BYTES: usize = 48;
 /// The field `resource` of `ResourceMetrics`.
 const RESOURCE: u8 = wire::delimited(1);
+/// The field `attributes` of `Resource`.
+const RESOURCE_ATTRIBUTES: u8 = wire::delimited(1);
+/// About the size of an encoded resource.
+const RESOURCE_BYTES: usize = 320;
 /// The field `schema_url` of `ResourceMetrics`.
 const RESOURCE_SCHEMA_URL: u8 = wire::delimited(3);
 /// The largest size of the tags and lengths around a `ScopeMetrics` in a request.
@@ -84,32 +88,41 @@ fn retain_points<T>(points: &mut Vec<T>, keep: impl Fn(&T) -> bool) -> bool {
 }
 
 fn resource_field(identity: &Identity) -> Vec<u8> {
-    encoded_resource(&resource(identity))
+    encoded_resource(identity.attributes())
 }
 
 fn identity_field(identity: &Identity) -> Vec<u8> {
-    let mut resource = resource(identity);
-    resource.attributes.retain(|attribute| Identity::IN_LABELS.contains(&attribute.key.as_str()));
-    encoded_resource(&resource)
+    encoded_resource(identity.attributes().filter(|(key, _)| Identity::IN_LABELS.contains(key)))
 }
 
-/// Encodes the fields of a `ResourceMetrics` before its scopes.
-fn encoded_resource(resource: &Resource) -> Vec<u8> {
-    let mut field = Vec::new();
-    wire::bytes(&mut field, RESOURCE, &resource.encode_to_vec());
+/// Encodes the fields of a `ResourceMetrics` before its scopes, as they are encoded for each push: nearly all attributes are strings, and need no copy.
+fn encoded_resource<'a>(attributes: impl Iterator<Item = (&'a str, &'a str)>) -> Vec<u8> {
+    let mut resource = Vec::with_capacity(RESOURCE_BYTES);
+    for (key, text) in attributes {
+        match port_of(key, text) {
+            None => wire::key_value(&mut resource, RESOURCE_ATTRIBUTES, key.as_bytes(), text.as_bytes()),
+            Some(_) => wire::bytes(&mut resource, RESOURCE_ATTRIBUTES, &attribute(key, text).encode_to_vec()),
+        }
+    }
+    let mut field = Vec::with_capacity(RESOURCE_BYTES);
+    wire::bytes(&mut field, RESOURCE, &resource);
     wire::bytes(&mut field, RESOURCE_SCHEMA_URL, SCHEMA_URL.as_bytes());
     field
 }
 
 /// The resource of a target.
 pub(crate) fn resource(identity: &Identity) -> Resource {
-    let attributes = identity.attributes().map(|(key, text)| {
-        // The semantic conventions define this resource attribute as an integer.
-        let port = (key == SERVER_PORT).then(|| text.parse().ok()).flatten();
-        let value = port.map_or_else(|| any_value::Value::StringValue(text.to_owned()), any_value::Value::IntValue);
-        KeyValue { key: key.to_owned(), value: Some(AnyValue { value: Some(value) }), ..Default::default() }
-    });
-    Resource { attributes: attributes.collect(), ..Default::default() }
+    Resource { attributes: identity.attributes().map(|(key, text)| attribute(key, text)).collect(), ..Default::default() }
+}
+
+fn attribute(key: &str, text: &str) -> KeyValue {
+    let value = port_of(key, text).map_or_else(|| any_value::Value::StringValue(text.to_owned()), any_value::Value::IntValue);
+    KeyValue { key: key.to_owned(), value: Some(AnyValue { value: Some(value) }), ..Default::default() }
+}
+
+/// The value of the only resource attribute that the semantic conventions define as an integer.
+fn port_of(key: &str, text: &str) -> Option<i64> {
+    if key == SERVER_PORT { text.parse().ok() } else { None }
 }
 
 /// Encodes the metrics of a collection as requests of at most `bytes_max` bytes each; a single larger point is a request of its own. Each

@@ -251,3 +251,21 @@ fn the_last_push_exports_no_ends() {
     let last = TargetMetrics { canonical, ..target_metrics("u", &reading(20, Ok(Snapshot::default()), text("")), &mut state) };
     assert_eq!(requests(&[last.without_ends()], usize::MAX).count(), 0);
 }
+
+#[test]
+fn a_resource_is_encoded_as_its_message() {
+    let text =
+        "targets: [{name: mta1, system: kumomta, url: 'http://mta1.example.com:8000', resource: {a: '', long: '@', server.port: '@'}}]";
+    for (long, port) in [("x", "25"), (&*"y".repeat(200), "not a number"), (&*"z".repeat(70_000), "-1")] {
+        let text = text.replacen('@', long, 1).replace('@', port);
+        let config = crate::config::parse(&text, "test.yaml", &crate::config::Environment::default()).unwrap();
+        let identity = Identity::of(&config.targets[0]);
+        for (field, keeps) in [(resource_field(&identity), false), (identity_field(&identity), true)] {
+            let mut expected = resource(&identity);
+            expected.attributes.retain(|attribute| !keeps || Identity::IN_LABELS.contains(&attribute.key.as_str()));
+            assert!(expected.attributes.len() >= 2);
+            let metrics = opentelemetry_proto::tonic::metrics::v1::ResourceMetrics::decode(&*field).unwrap();
+            assert_eq!((metrics.resource, metrics.schema_url), (Some(expected), SCHEMA_URL.to_owned()), "{port}");
+        }
+    }
+}
