@@ -24,6 +24,7 @@ pub struct Service {
     /// Stops the tasks, also when the service is dropped.
     stop: DropGuard,
     tasks: Vec<JoinHandle<()>>,
+    push: Option<PushTask>,
     self_telemetry: Arc<SelfTelemetry>,
     record_store: Option<Arc<RecordStore>>,
     running_config: Option<(RunningConfig, Triggers)>,
@@ -37,6 +38,13 @@ pub struct Service {
     pub receive_address: Option<SocketAddr>,
     /// The export queue of the push, if it is enabled.
     pub export_queue: Option<Arc<ExportQueue>>,
+}
+
+/// The task of the push, which ends after all others.
+#[derive(Debug)]
+struct PushTask {
+    stop: DropGuard,
+    task: JoinHandle<()>,
 }
 
 /// The reason why the service cannot start.
@@ -167,15 +175,18 @@ impl Service {
         }
         let delivery_logs = DeliveryLogs::start(&config, &targets, record_store.clone())?;
         tasks.push(tokio::spawn(delivery_logs.run(targets.clone(), targets_changed, stop.clone())));
-        if let Some(push) = push {
-            tasks.push(tokio::spawn(push.run(stop.clone())));
-        }
+        let push = push.map(|push| {
+            let stop = CancellationToken::new();
+            let task = tokio::spawn(push.run(stop.clone()));
+            PushTask { stop: stop.drop_guard(), task }
+        });
         let (lists_sender, lists) = mpsc::channel(1);
         tasks.push(tokio::spawn(request_lists(targets_http, lists_sender, stop.clone())));
         let running_config = Some((running_config, Triggers { requests, lists }));
         Ok(Self {
             stop: stop_on_drop,
             tasks,
+            push,
             self_telemetry,
             record_store,
             running_config,
@@ -203,13 +214,21 @@ impl Service {
     /// Stops accepting requests, pushes once more, and stops all tasks. Each step has a deadline.
     pub async fn stop(self) {
         drop(self.stop);
-        for task in self.tasks {
+        let finish = |task: JoinHandle<()>| async {
             if let Err(error) = task.await {
                 error!("a task panicked, please report it: {error}");
             }
+        };
+        for task in self.tasks {
+            finish(task).await;
         }
         if let Some(store) = &self.record_store {
             store.finish().await;
+        }
+        // Only now all records are counted that have been acknowledged.
+        if let Some(PushTask { stop, task }) = self.push {
+            drop(stop);
+            finish(task).await;
         }
         let self_telemetry = self.self_telemetry;
         // The SDK's shutdown blocks until its threads have finished.

@@ -64,7 +64,7 @@ impl TotalsFile {
     /// Writes the totals if they have changed.
     pub(super) async fn write(self: &Arc<Self>, memory: &mut PollMemory) {
         let Some(totals) = memory.counters.totals().filter(|totals| !totals.points.is_empty()) else { return };
-        if memory.totals.written.as_ref() == Some(totals) {
+        if memory.totals.written.as_ref().is_some_and(|written| written.is_same(totals)) {
             return;
         }
         let (file, totals) = (self.clone(), totals.clone());

@@ -66,7 +66,7 @@ impl HistogramSeries {
                 let end_marker = HistogramDataPoint { attributes, time_unix_nano, flags, ..Default::default() };
                 add_point(&mut metrics, series.metric, temporality, end_marker);
             }
-            !transition.status.is_good || retention.keeps(series.time)
+            !transition.status.is_good || transition.has_same_rules() && retention.keeps(series.time)
         });
         metrics
     }

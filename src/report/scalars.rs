@@ -192,8 +192,9 @@ impl ScalarSeries {
                 let (attributes, time_unix_nano) = (series.attributes.clone(), transition.time.get());
                 end_markers.push((series.metric.clone(), NumberDataPoint { attributes, time_unix_nano, flags, ..Default::default() }));
             }
-            // After a failed poll, every series may return.
-            !transition.status.is_good || series.is_monotonic && retention.keeps(series.time)
+            // After a failed poll, every series may return. After a reload, those of the server would be others.
+            let may_return = transition.has_same_rules() || series.is_counted_by_postmeter;
+            !transition.status.is_good || may_return && series.is_monotonic && retention.keeps(series.time)
         });
         end_markers
     }

@@ -17,6 +17,8 @@ use std::time::{Duration, SystemTime};
 /// A total that is held without a known start is higher than the value of the server by at most this, or by this share of it.
 const HELD_MAX: f64 = 100.0;
 const HELD_SHARE_MAX: f64 = 0.01;
+/// The time for which a counter that no mapping has had keeps its total. After it, the counter would be a new one.
+const PENDING_MAX: Duration = Duration::from_secs(3600);
 /// Reported starts that differ by less are the same: servers compute them from the time of the response.
 const START_TOLERANCE: Duration = Duration::from_secs(60);
 
@@ -52,14 +54,28 @@ enum Before {
 }
 
 /// The facts about a mapping on which the totals depend.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug)]
 pub(super) struct Present {
+    /// The time of the poll.
+    pub now: SystemTime,
     /// The start of the present window.
     pub window: Option<SystemTime>,
+    /// The shortest time between the starts of two windows.
+    pub window_step: Duration,
     /// The server was found to have restarted since the mapping before.
     pub is_restarted: bool,
     /// The counters go on after a restart of the server, so their start does not change.
     pub keeps_start: bool,
+}
+
+/// The relation between the first mapping and the earlier process.
+#[derive(Clone, Copy, Debug)]
+struct FirstMapping {
+    at: SystemTime,
+    /// The window is later than what the earlier process has counted.
+    is_new_window: bool,
+    /// The start of the counters, of now or before, is not known.
+    is_start_unknown: bool,
 }
 
 /// The totals of an earlier process, and those of now.
@@ -67,6 +83,9 @@ pub(super) struct Present {
 pub(super) struct CarriedTotals {
     /// Those of the earlier process, until the first mapping.
     earlier: Option<Totals>,
+    first: Option<FirstMapping>,
+    /// The earlier totals of counters that no mapping has had yet, by the identity of the point.
+    pending: HashMap<u64, (f64, Carry)>,
     /// The parts that were counted before, by the identity of the point.
     before: HashMap<u64, Before>,
     /// The totals of now.
@@ -88,19 +107,26 @@ impl CarriedTotals {
         Some(&self.current).filter(|_| self.earlier.is_none())
     }
 
-    /// Adds to each counter what was counted before.
-    pub(super) fn add_to(&mut self, snapshot: &mut Snapshot, now: Present, carry_of: impl Fn(&Point) -> Option<Carry>) {
-        let counters = |point: &&mut Point| point.metric.kind == Kind::Counter;
+    /// Adds to each counter what was counted before. A counter that no mapping has had yet keeps its total: it may be unreadable or idle.
+    pub(super) fn add_to(&mut self, snapshot: &mut Snapshot, present: Present, carry_of: impl Fn(&Point) -> Option<Carry>) {
         if let Some(earlier) = self.earlier.take() {
-            self.begin(earlier, snapshot, now, &carry_of);
-        } else if now.is_restarted {
+            self.begin(earlier, snapshot, present, &carry_of);
+        } else if present.is_restarted {
             self.before.retain(|_, before| matches!(before, Before::Added(_)));
+            self.pending.retain(|_, (_, carry)| *carry == Carry::Always);
         }
-        for point in snapshot.points.iter_mut().filter(counters) {
+        let Some(first) = self.first else { return };
+        if present.now.duration_since(first.at).is_ok_and(|after| after > PENDING_MAX) {
+            self.pending.clear();
+        }
+        for point in snapshot.points.iter_mut().filter(|point| point.metric.kind == Kind::Counter) {
             if carry_of(point).is_none() {
                 continue;
             }
             let identity = point.identity();
+            if let Some((total, carry)) = self.pending.remove(&identity) {
+                self.before.extend(first.part_before(total, point.value, carry).map(|before| (identity, before)));
+            }
             match self.before.get(&identity) {
                 Some(Before::Added(offset)) => point.value += offset,
                 Some(Before::Held(total)) => point.value = point.value.max(*total),
@@ -108,35 +134,37 @@ impl CarriedTotals {
             }
             self.store(identity, point);
         }
+        if !self.pending.is_empty() {
+            let absent =
+                self.current.points.iter().filter(|point| self.pending.contains_key(&point.identity()) && carry_of(point).is_some());
+            snapshot.points.extend(absent.cloned());
+        }
         snapshot.counters_since = self.since.or(snapshot.counters_since);
         self.current.since = snapshot.counters_since;
-        self.current.window = self.current.window.max(now.window);
+        self.current.window = self.current.window.max(present.window);
+        self.current.at = Some(present.now);
     }
 
-    /// Computes what was counted before the first mapping and is not in its values.
-    fn begin(&mut self, earlier: Totals, snapshot: &Snapshot, now: Present, carry_of: impl Fn(&Point) -> Option<Carry>) {
-        let is_later = |before: Option<SystemTime>, now: Option<SystemTime>, tolerance| {
-            before.zip(now).is_some_and(|(before, now)| now.duration_since(before).is_ok_and(|after| after > tolerance))
+    fn begin(&mut self, earlier: Totals, snapshot: &Snapshot, present: Present, carry_of: impl Fn(&Point) -> Option<Carry>) {
+        let is_later = |before: Option<SystemTime>, now: Option<SystemTime>, by: Duration| {
+            before.zip(now).is_some_and(|(before, now)| now.duration_since(before).is_ok_and(|after| after >= by))
         };
-        let is_new_window = is_later(earlier.window, now.window, Duration::ZERO);
         let is_restarted = is_later(earlier.since, snapshot.counters_since, START_TOLERANCE);
-        let values: HashMap<u64, f64> = snapshot.points.iter().map(|point| (point.identity(), point.value)).collect();
+        self.first = Some(FirstMapping {
+            at: present.now,
+            // Another time zone may name the same day again.
+            is_new_window: is_later(earlier.window, present.window, present.window_step)
+                && is_later(earlier.at, present.window, Duration::ZERO),
+            is_start_unknown: earlier.since.is_none() || snapshot.counters_since.is_none(),
+        });
         for point in earlier.points {
             let Some(carry) = carry_of(&point).filter(|carry| *carry == Carry::Always || !is_restarted) else { continue };
             let identity = point.identity();
-            let value = values.get(&identity).copied().filter(|_| !is_new_window).unwrap_or(0.0);
-            let is_unknown = earlier.since.is_none() || snapshot.counters_since.is_none();
-            let before = match carry {
-                Carry::Always => Before::Added((point.value - value).max(0.0)),
-                // Without a start, a much lower value is taken for that of a server that has restarted: the total would not move for long.
-                Carry::UntilRestart if is_unknown && point.value - value > HELD_MAX.max(point.value * HELD_SHARE_MAX) => continue,
-                Carry::UntilRestart => Before::Held(point.value),
-            };
-            self.before.insert(identity, before);
+            self.pending.insert(identity, (point.value, carry));
             self.store(identity, &point);
         }
         self.current.window = earlier.window;
-        self.since = earlier.since.filter(|_| now.keeps_start);
+        self.since = earlier.since.filter(|_| present.keeps_start);
     }
 
     fn store(&mut self, identity: u64, point: &Point) {
@@ -147,6 +175,20 @@ impl CarriedTotals {
                 self.indices.insert(identity, self.current.points.len());
                 self.current.points.push(point.clone());
             }
+        }
+    }
+}
+
+impl FirstMapping {
+    /// Computes the part of a total that is not in the first value of this process. Events since the earlier process are lost if the value may
+    /// contain others that were counted before.
+    fn part_before(&self, total: f64, value: f64, carry: Carry) -> Option<Before> {
+        match carry {
+            Carry::Always if self.is_new_window => Some(Before::Added(total)),
+            Carry::Always => Some(Before::Added((total - value).max(0.0))),
+            // Without a start, a much lower value is taken for that of a server that has restarted: the total would not move for long.
+            Carry::UntilRestart if self.is_start_unknown && total - value > HELD_MAX.max(total * HELD_SHARE_MAX) => None,
+            Carry::UntilRestart => Some(Before::Held(total)),
         }
     }
 }
@@ -166,7 +208,7 @@ mod tests {
         Snapshot { counters_since: since, points, ..Snapshot::default() }
     }
 
-    /// Received messages are carried, complaints are not.
+    /// Received messages are carried, complaints are not. The poll is half an hour after the start of the window.
     fn mapped(
         carried: &mut CarriedTotals,
         mut snapshot: Snapshot,
@@ -174,18 +216,27 @@ mod tests {
         is_restarted: bool,
         carry: Carry,
     ) -> Vec<f64> {
-        let now = Present { window, is_restarted, keeps_start: window.is_some() };
-        carried.add_to(&mut snapshot, now, |point| (point.metric == &RECEIVED_MESSAGES).then_some(carry));
-        snapshot.points.iter().map(|point| point.value).collect()
+        let now = window.unwrap_or(SystemTime::UNIX_EPOCH) + Duration::from_secs(1800);
+        let present = Present { now, window, window_step: Duration::from_secs(3600), is_restarted, keeps_start: window.is_some() };
+        carried.add_to(&mut snapshot, present, |point| (point.metric == &RECEIVED_MESSAGES).then_some(carry));
+        snapshot.points.iter().filter(|point| point.metric == &RECEIVED_MESSAGES).map(|point| point.value).collect()
     }
 
     #[test]
     fn a_total_never_falls_and_counts_no_event_twice() {
-        let totals = |since, window, value| Totals { since, window, points: vec![Point::new(&RECEIVED_MESSAGES, &[], value)] };
+        let totals = |since, window: Option<SystemTime>, value| Totals {
+            since,
+            window,
+            at: window.map(|window| window + Duration::from_secs(3000)),
+            points: vec![Point::new(&RECEIVED_MESSAGES, &[], value)],
+        };
         for (earlier, since, window, value, carry, expected) in [
-            // The sum of today is part of the total, and the sum of a later day is not.
-            (totals(time(1), time(100), 900.0), time(100), time(100), 40.0, Carry::Always, 900.0),
-            (totals(time(1), time(100), 900.0), time(200), time(200), 40.0, Carry::Always, 940.0),
+            // The sum of this window is part of the total, and the sum of a later one is not.
+            (totals(time(1), time(7200), 900.0), time(7200), time(7200), 40.0, Carry::Always, 900.0),
+            (totals(time(1), time(7200), 900.0), time(10_800), time(10_800), 40.0, Carry::Always, 940.0),
+            // Windows of another time zone begin earlier or later, and have the same events.
+            (totals(time(1), time(7200), 900.0), time(9000), time(9000), 40.0, Carry::Always, 900.0),
+            (totals(time(1), time(7200), 900.0), time(5400), time(5400), 40.0, Carry::Always, 900.0),
             // More was counted than when the total was stored.
             (totals(None, None, 900.0), None, None, 950.0, Carry::Always, 950.0),
             (totals(None, None, 900.0), None, None, 898.0, Carry::UntilRestart, 900.0),
@@ -201,27 +252,37 @@ mod tests {
         ] {
             let mut carried = CarriedTotals::after(earlier.clone());
             assert_eq!(carried.current(), None);
-            assert_eq!(
-                mapped(&mut carried, snapshot(since, Some(value), 7.0), window, true, carry),
-                [expected, 7.0],
-                "{earlier:?} {value}"
-            );
+            assert_eq!(mapped(&mut carried, snapshot(since, Some(value), 7.0), window, true, carry), [expected], "{earlier:?} {value}");
             assert_eq!(carried.current().map(|totals| totals.points[0].value), Some(expected));
             let (next, after_restart) = match carry {
                 Carry::Always => (expected + 3.0, expected - value + 1.0),
                 Carry::UntilRestart => (expected.max(value + 3.0), 1.0),
             };
-            assert_eq!(mapped(&mut carried, snapshot(since, Some(value + 3.0), 7.0), window, false, carry)[0], next);
-            assert_eq!(mapped(&mut carried, snapshot(since, Some(1.0), 7.0), window, true, carry)[0], after_restart);
+            assert_eq!(mapped(&mut carried, snapshot(since, Some(value + 3.0), 7.0), window, false, carry), [next]);
+            assert_eq!(mapped(&mut carried, snapshot(since, Some(1.0), 7.0), window, true, carry), [after_restart]);
         }
     }
 
     #[test]
-    fn a_counter_that_is_absent_at_first_goes_on_when_it_returns() {
-        let mut carried = CarriedTotals::after(Totals { points: vec![Point::new(&RECEIVED_MESSAGES, &[], 900.0)], ..Totals::default() });
-        assert_eq!(mapped(&mut carried, snapshot(None, None, 7.0), time(1), false, Carry::Always), [7.0]);
-        assert_eq!(carried.current().map(|totals| totals.points.len()), Some(1), "it is not forgotten");
-        assert_eq!(mapped(&mut carried, snapshot(None, Some(2.0), 7.0), time(1), false, Carry::Always), [902.0, 7.0]);
+    fn a_counter_that_is_absent_at_first_keeps_its_total_until_it_returns() {
+        let earlier = Totals { points: vec![Point::new(&RECEIVED_MESSAGES, &[], 900.0)], ..Totals::default() };
+        for (native, expected) in [(2.0, 900.0), (903.0, 903.0)] {
+            let mut carried = CarriedTotals::after(earlier.clone());
+            for _ in 0..2 {
+                // A part has failed, or the series is idle.
+                assert_eq!(mapped(&mut carried, snapshot(None, None, 7.0), None, false, Carry::Always), [900.0]);
+                assert_eq!(carried.current().map(|totals| totals.points[0].value), Some(900.0));
+            }
+            assert_eq!(mapped(&mut carried, snapshot(None, Some(native), 7.0), None, false, Carry::Always), [expected]);
+            assert_eq!(mapped(&mut carried, snapshot(None, Some(native + 4.0), 7.0), None, false, Carry::Always), [expected + 4.0]);
+            // From here on, what is missing is missing.
+            assert_eq!(mapped(&mut carried, snapshot(None, None, 7.0), None, false, Carry::Always), [0.0; 0]);
+        }
+        // After an hour it is a new counter.
+        let mut carried = CarriedTotals::after(earlier);
+        assert_eq!(mapped(&mut carried, snapshot(None, None, 7.0), time(0), false, Carry::Always), [900.0]);
+        assert_eq!(mapped(&mut carried, snapshot(None, None, 7.0), time(3700), false, Carry::Always), [0.0; 0]);
+        assert_eq!(mapped(&mut carried, snapshot(None, Some(2.0), 7.0), time(3700), false, Carry::Always), [2.0]);
     }
 
     #[test]
@@ -229,7 +290,9 @@ mod tests {
         for (keeps_start, expected) in [(true, time(100)), (false, time(500))] {
             let mut carried = CarriedTotals::after(Totals { since: time(100), ..Totals::default() });
             let mut snapshot = snapshot(time(500), None, 7.0);
-            carried.add_to(&mut snapshot, Present { keeps_start, ..Present::default() }, |_| None);
+            let now = SystemTime::UNIX_EPOCH;
+            let present = Present { now, window: None, window_step: Duration::ZERO, is_restarted: false, keeps_start };
+            carried.add_to(&mut snapshot, present, |_| None);
             assert_eq!((snapshot.counters_since, carried.current().and_then(|totals| totals.since)), (expected, expected));
         }
     }

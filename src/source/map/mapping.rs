@@ -11,7 +11,7 @@ use super::part_families::{PartFamilies, TakenSeries};
 use super::points::{Addend, Points};
 use super::{Context, Trace};
 use crate::model::{Attributes, Histogram, Kind, Metric, Number, Point, Repair, Snapshot, Value, identity_of_point, scale};
-use crate::source::{Rule, Source, Take, Transform};
+use crate::source::{Rule, Source, Take, Transform, WindowLength};
 use foldhash::fast::RandomState;
 use std::collections::{HashMap, HashSet};
 use std::time::{Duration, SystemTime};
@@ -310,10 +310,16 @@ impl<'a> Mapping<'a> {
             memory.first_counters_since = snapshot.counters_since;
         }
         if let Some(carried) = &mut memory.carried {
-            let carry_of = |point: &Point| carry_of(source, point);
+            let carry_of =
+                |point: &Point| carry_of(source, point).filter(|_| !context.sliding && !context.metrics_from_log.contains(point.metric));
             let window = context.window_start.filter(|_| !context.sliding);
-            let now = Present { window, is_restarted, keeps_start: source.windowed || is_rebased };
-            carried.add_to(&mut snapshot, now, carry_of);
+            // A day is an hour shorter when clocks are set forward.
+            let window_step = match source.window.map(|rule| rule.every) {
+                Some(WindowLength::Hour) => Duration::from_secs(3600),
+                Some(WindowLength::Day) | None => Duration::from_secs(23 * 3600),
+            };
+            let present = Present { now: context.now, window, window_step, is_restarted, keeps_start: source.windowed || is_rebased };
+            carried.add_to(&mut snapshot, present, carry_of);
         }
         snapshot
     }

@@ -17,11 +17,19 @@ pub struct Totals {
     pub since: Option<SystemTime>,
     /// The start of the last window that is part of the totals, for systems with windows.
     pub window: Option<SystemTime>,
+    /// The time of the last poll that has changed something.
+    pub at: Option<SystemTime>,
     /// The counters with their values.
     pub points: Vec<Point>,
 }
 
 impl Totals {
+    /// Returns `true` if nothing has changed except the time.
+    #[must_use]
+    pub fn is_same(&self, other: &Self) -> bool {
+        (self.since, self.window) == (other.since, other.window) && self.points == other.points
+    }
+
     /// Encodes the totals of a server with this identity.
     #[must_use]
     pub fn encode(&self, server: &str) -> Vec<u8> {
@@ -31,8 +39,10 @@ impl Totals {
             json!({"metric": point.metric.name, "attributes": attributes, "total": point.value})
         };
         let counters: Vec<Value> = self.points.iter().map(counter).collect();
-        let (since, window) = (self.since.map(seconds), self.window.map(seconds));
-        json!({"version": VERSION, "server": server, "since": since, "window": window, "counters": counters}).to_string().into_bytes()
+        let [since, window, at] = [self.since, self.window, self.at].map(|time| time.map(seconds));
+        json!({"version": VERSION, "server": server, "since": since, "window": window, "at": at, "counters": counters})
+            .to_string()
+            .into_bytes()
     }
 
     /// Returns the totals; none if they are those of another server. Counters that do not exist any more are omitted. Returns `None` if the file is damaged.
@@ -50,7 +60,7 @@ impl Totals {
             Duration::try_from_secs_f64(seconds).ok().and_then(|after| UNIX_EPOCH.checked_add(after))
         };
         let points = file.get("counters")?.as_array()?.iter().take(TOTALS_MAX).filter_map(decode_counter).collect();
-        Some(Self { since: time("since"), window: time("window"), points })
+        Some(Self { since: time("since"), window: time("window"), at: time("at"), points })
     }
 }
 
@@ -86,8 +96,8 @@ mod tests {
                 [(&PROVIDER_NAME, Cow::Borrowed("z")), (&DELIVERY_OUTCOME, Cow::Owned(outcome.to_owned()))].into_iter().collect();
             Point { metric: &DELIVERY_ATTEMPTS, attributes, value }
         };
-        for (since, window) in [(None, None), (time(1_795_132_800_500), time(1_795_132_800_000))] {
-            let totals = Totals { since, window, points: vec![point("delivered", 9_007_199_254_740_991.0), point("failed", 0.0)] };
+        for (since, window, at) in [(None, None, None), (time(1_795_132_800_500), time(1_795_132_800_000), time(1_795_140_000_250))] {
+            let totals = Totals { since, window, at, points: vec![point("delivered", 9_007_199_254_740_991.0), point("failed", 0.0)] };
             let decoded = Totals::decode("a", &totals.encode("a")).unwrap();
             assert_eq!(decoded, totals);
             assert!(decoded.points.iter().map(Point::identity).eq(totals.points.iter().map(Point::identity)));
