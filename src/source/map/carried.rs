@@ -8,17 +8,19 @@
 //! Events between the last poll of the earlier process and the first one of this process are counted only if they are known not to be part of
 //! the earlier total: those of a later window.
 
+use super::Context;
 use super::totals::{TOTALS_MAX, Totals};
 use crate::model::{Kind, Point, Snapshot};
-use crate::source::{Source, Transform};
+use crate::source::{Source, Transform, WindowLength};
 use std::collections::HashMap;
 use std::time::{Duration, SystemTime};
 
+const HOUR: Duration = Duration::from_secs(3600);
 /// A total that is held without a known start is higher than the value of the server by at most this, or by this share of it.
 const HELD_MAX: f64 = 100.0;
 const HELD_SHARE_MAX: f64 = 0.01;
 /// The time for which a counter that no mapping has had keeps its total. After it, the counter would be a new one.
-const PENDING_MAX: Duration = Duration::from_secs(3600);
+const PENDING_MAX: Duration = HOUR;
 /// Reported starts that differ by less are the same: servers compute them from the time of the response.
 const START_TOLERANCE: Duration = Duration::from_secs(60);
 
@@ -32,7 +34,10 @@ pub(super) enum Carry {
 }
 
 /// Returns how a counter goes on after a restart of Postmeter, if its total is not simply the value that the server reports.
-pub(super) fn carry_of(source: &Source, point: &Point) -> Option<Carry> {
+pub(super) fn carry_of(source: &Source, context: &Context, point: &Point) -> Option<Carry> {
+    if context.sliding || context.metrics_from_log.contains(point.metric) {
+        return None;
+    }
     let rules = || source.rules().map(|(_, rule)| rule).filter(|rule| rule.may_produce(point));
     let has = |transform: Transform| rules().any(|rule| rule.transform == transform);
     if source.windowed {
@@ -66,6 +71,19 @@ pub(super) struct Present {
     pub is_restarted: bool,
     /// The counters go on after a restart of the server, so their start does not change.
     pub keeps_start: bool,
+}
+
+impl Present {
+    pub(super) fn of(source: &Source, context: &Context, is_restarted: bool) -> Self {
+        let window_step = match source.window.map(|rule| rule.every) {
+            Some(WindowLength::Hour) => HOUR,
+            // A day is an hour shorter when clocks are set forward.
+            Some(WindowLength::Day) | None => 23 * HOUR,
+        };
+        let is_rebased = source.rules().any(|(_, rule)| rule.transform == Transform::Rebase);
+        let window = context.window_start.filter(|_| !context.sliding);
+        Self { now: context.now, window, window_step, is_restarted, keeps_start: source.windowed || is_rebased }
+    }
 }
 
 /// The relation between the first mapping and the earlier process.

@@ -11,7 +11,7 @@ use super::part_families::{PartFamilies, TakenSeries};
 use super::points::{Addend, Points};
 use super::{Context, Trace};
 use crate::model::{Attributes, Histogram, Kind, Metric, Number, Point, Repair, Snapshot, Value, identity_of_point, scale};
-use crate::source::{Rule, Source, Take, Transform, WindowLength};
+use crate::source::{Rule, Source, Take, Transform};
 use foldhash::fast::RandomState;
 use std::collections::{HashMap, HashSet};
 use std::time::{Duration, SystemTime};
@@ -303,23 +303,13 @@ impl<'a> Mapping<'a> {
             // A difference of values that a server counts one after the other can be slightly negative.
             point.value = point.value.max(0.0);
         }
-        let is_rebased = source.rules().any(|(_, rule)| rule.transform == Transform::Rebase);
-        if is_rebased {
+        if source.rules().any(|(_, rule)| rule.transform == Transform::Rebase) {
             // These counters go on after a restart, so a later start is not theirs. Others are found to have restarted when they decrease.
             snapshot.counters_since = memory.first_counters_since.or(snapshot.counters_since);
             memory.first_counters_since = snapshot.counters_since;
         }
         if let Some(carried) = &mut memory.carried {
-            let carry_of =
-                |point: &Point| carry_of(source, point).filter(|_| !context.sliding && !context.metrics_from_log.contains(point.metric));
-            let window = context.window_start.filter(|_| !context.sliding);
-            // A day is an hour shorter when clocks are set forward.
-            let window_step = match source.window.map(|rule| rule.every) {
-                Some(WindowLength::Hour) => Duration::from_secs(3600),
-                Some(WindowLength::Day) | None => Duration::from_secs(23 * 3600),
-            };
-            let present = Present { now: context.now, window, window_step, is_restarted, keeps_start: source.windowed || is_rebased };
-            carried.add_to(&mut snapshot, present, carry_of);
+            carried.add_to(&mut snapshot, Present::of(source, context, is_restarted), |point| carry_of(source, context, point));
         }
         snapshot
     }
