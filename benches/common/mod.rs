@@ -118,13 +118,13 @@ pub fn reading(native: Arc<SelectedFamilies>, second: u64) -> Reading {
 
 /// Compares a reading with the previous one and encodes all requests. Returns the number of points and of bytes.
 pub fn push(reading: &Reading, state: &mut SeriesState) -> (u64, usize) {
-    let metrics = [TargetMetrics::new(&Identity::new("kumomta", "mta1"), state.report(Vec::new(), "kumomta", reading))];
+    let metrics = [TargetMetrics::new(&Identity::new("kumomta", "mta1"), state.report(Vec::new(), "kumomta", reading, None))];
     requests(&metrics, REQUEST_BYTES_MAX).fold((0, 0), |(points, bytes), request| (points + request.points, bytes + request.bytes.len()))
 }
 
 /// As [`push`], and compresses the requests. Returns the number of points and of compressed bytes.
 pub fn push_compressed(reading: &Reading, state: &mut SeriesState, compression: Compression) -> (u64, usize) {
-    let metrics = [TargetMetrics::new(&Identity::new("kumomta", "mta1"), state.report(Vec::new(), "kumomta", reading))];
+    let metrics = [TargetMetrics::new(&Identity::new("kumomta", "mta1"), state.report(Vec::new(), "kumomta", reading, None))];
     requests(&metrics, REQUEST_BYTES_MAX).fold((0, 0), |(points, bytes), request| {
         (points + request.points, bytes + RequestBody::compressed(request.bytes, compression).len())
     })

@@ -72,7 +72,7 @@ fn encode_poll(name: &str, poll: &TestPoll, state: &mut SeriesState) -> TargetMe
     let outcome = poll.native.as_ref().map(|_| snapshot).ok_or(PollError::Timeout(Duration::ZERO));
     let (native, tally) = (poll.native.clone().unwrap_or_default(), Tally::default());
     let reading = Reading { at, began, ended, outcome, native, parts: Vec::new(), body_bytes: 0, tally, tally_since: at };
-    TargetMetrics::new(&Identity::new("kumomta", name), state.report(Vec::new(), "kumomta", &reading))
+    TargetMetrics::new(&Identity::new("kumomta", name), state.report(Vec::new(), "kumomta", &reading, None))
 }
 
 fn time(nanos: u64) -> SystemTime {

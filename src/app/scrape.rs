@@ -152,7 +152,7 @@ impl ScrapeOutput {
                 native.push(Section::of_target(reading.native.clone(), identity));
             }
             Self::Otlp { targets, .. } => {
-                let report = SeriesState::default().report(meter_provider.collect(points), source.name, reading);
+                let report = SeriesState::default().report(meter_provider.collect(points), source.name, reading, None);
                 targets.push(otlp::TargetMetrics::new(identity, report));
             }
         }

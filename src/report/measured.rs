@@ -108,8 +108,7 @@ impl MeasuredSeries {
 mod tests {
     use super::*;
     use crate::model::ExponentialBuckets;
-    use crate::poll::Continuity;
-    use crate::report::ReadingStatus;
+    use crate::report::{ReadingHistory, ReadingStatus};
     use opentelemetry_proto::tonic::common::v1::KeyValue;
     use opentelemetry_proto::tonic::metrics::v1::exponential_histogram_data_point::Buckets;
     use opentelemetry_proto::tonic::metrics::v1::metric::Data;
@@ -142,20 +141,8 @@ mod tests {
     }
 
     fn export_since(measured: &mut MeasuredSeries, temporality: Temporality, start: u64, count: u64, time: u64) -> Option<ExportedPoint> {
-        let mut scopes = collected(start, count, time);
-        let time = UnixNanos::new(time).unwrap();
-        let status = ReadingStatus::failed(time);
-        let transition = Transition {
-            status,
-            time,
-            last_time: None,
-            last_complete_time: None,
-            exported_until: None,
-            restarted_at: None,
-            continuity: Continuity::SameCounters,
-        };
-        measured.update(&mut scopes, &transition, temporality);
-        let Data::Histogram(histogram) = scopes[0].metrics.pop()?.data? else { return None };
+        let mut metrics = update(measured, collected(start, count, time), temporality, time);
+        let Data::Histogram(histogram) = metrics.pop()?.data? else { return None };
         let point = &histogram.data_points[0];
         Some((point.start_time_unix_nano, point.count, point.bucket_counts.clone(), point.max))
     }
@@ -204,17 +191,7 @@ mod tests {
     }
 
     fn update(measured: &mut MeasuredSeries, mut scopes: Vec<ScopeMetrics>, temporality: Temporality, time: u64) -> Vec<Metric> {
-        let time = UnixNanos::new(time).unwrap();
-        let status = ReadingStatus::failed(time);
-        let transition = Transition {
-            status,
-            time,
-            last_time: None,
-            last_complete_time: None,
-            exported_until: None,
-            restarted_at: None,
-            continuity: Continuity::SameCounters,
-        };
+        let transition = ReadingHistory::default().add(ReadingStatus::failed(UnixNanos::new(time).unwrap()));
         measured.update(&mut scopes, &transition, temporality);
         scopes.remove(0).metrics
     }

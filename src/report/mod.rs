@@ -56,7 +56,7 @@ pub use times::{ReadingStatus, UnixNanos, nanos};
 use crate::config::Temporality;
 use crate::model::{FamilyType, SelectedFamilies, Snapshot};
 use crate::poll::{Continuity, Reading};
-use crate::telemetry::empty_canonical_scope;
+use crate::telemetry::{RecordsSince, empty_canonical_scope};
 use histograms::HistogramSeries;
 use measured::MeasuredSeries;
 use native::NativeSeries;
@@ -101,9 +101,16 @@ impl SeriesState {
         self.readings.note_change(continuity);
     }
 
-    /// Reports a reading, which must differ from the last one. `canonical` is what the target's `MeterProvider` collected of it.
-    pub fn report(&mut self, canonical: Vec<ScopeMetrics>, system: &'static str, reading: &Reading) -> Report {
-        self.report_with(ReadingStatus::of(reading), canonical, system, reading.snapshot(), &reading.native)
+    /// Reports a reading, which must differ from the last one. `canonical` is what the target's `MeterProvider` collected of it, and
+    /// `records_since` when the counts of its delivery records began, if it has records.
+    pub fn report(
+        &mut self,
+        canonical: Vec<ScopeMetrics>,
+        system: &'static str,
+        reading: &Reading,
+        records_since: Option<RecordsSince>,
+    ) -> Report {
+        self.report_with(ReadingStatus::of(reading, records_since), canonical, system, reading.snapshot(), &reading.native)
     }
 
     /// Reports the end of all series, right after the last reading: the target was removed.

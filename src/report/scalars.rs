@@ -45,8 +45,8 @@ struct Series {
 enum Source {
     /// The mail server. It took over from Postmeter with this reading if `is_new`.
     Server { is_new: bool },
-    /// Postmeter, since this time.
-    Postmeter { since: Option<UnixNanos> },
+    /// Postmeter, since this time. Its count began anew after the reading before if `is_new`.
+    Postmeter { since: Option<UnixNanos>, is_new: bool },
 }
 
 /// The start time of a point, and the base of its delta.
@@ -112,10 +112,14 @@ impl ScalarSeries {
         let is_in = |metrics: &[&model::Metric]| metrics.iter().any(|m| m.name == metric);
         let tally_since = transition.status.tally_since;
         if is_in(vocabulary::POLL_METRICS) {
-            return Source::Postmeter { since: tally_since };
+            return Source::Postmeter { since: tally_since, is_new: transition.new_counts.polls };
         }
-        match transition.status.from_records.contains_name(metric) || is_in(vocabulary::RECORD_STATE_METRICS) {
-            true => Source::Postmeter { since: tally_since.max(self.record_counts_since) },
+        let since = tally_since.max(self.record_counts_since);
+        if is_in(vocabulary::RECORD_STATE_METRICS) {
+            return Source::Postmeter { since, is_new: transition.new_counts.record_states };
+        }
+        match transition.status.from_records.contains_name(metric) {
+            true => Source::Postmeter { since, is_new: transition.new_counts.record_contents },
             false => Source::Server { is_new: ended_counts.contains_name(metric) },
         }
     }
@@ -136,7 +140,7 @@ impl ScalarSeries {
         let continues = is_counted_by_postmeter || transition.has_same_rules();
         let Some(series) = self.series.get_mut(&self.key).filter(|_| continues) else {
             let (start, starts_at_zero) = match source {
-                Source::Postmeter { since } => (since.map(|since| since.min(time)), since.is_some()),
+                Source::Postmeter { since, .. } => (since.map(|since| since.min(time)), since.is_some()),
                 Source::Server { is_new } => {
                     // The server may have counted all along while Postmeter's own count was exported.
                     let transition = if is_new { transition.with_unknown_past() } else { *transition };
@@ -162,7 +166,7 @@ impl ScalarSeries {
         }
         let decreased = value < series.value;
         let reset = match source {
-            Source::Postmeter { .. } => decreased.then_some(series.time),
+            Source::Postmeter { is_new, .. } => (decreased || is_new).then_some(series.time),
             Source::Server { .. } => transition.reset_start(decreased, series.time),
         };
         let delta_from = match reset {

@@ -5,6 +5,7 @@ use opentelemetry_proto::tonic::metrics::v1::metric::Data;
 use opentelemetry_proto::tonic::metrics::v1::{
     self as otlp, AggregationTemporality, Gauge, HistogramDataPoint, Metric, NumberDataPoint, Sum, number_data_point,
 };
+use std::time::{Duration, SystemTime};
 
 const SECOND: u64 = 1_000_000_000;
 
@@ -113,6 +114,38 @@ fn counters_of_postmeter_have_the_time_of_the_reading() {
     let mut state = SeriesState::default();
     assert_eq!(scalars(&mut state, at(10), &[(ERRORS, "x", 3)]), ["postmeter.poll.errors{x} 3 @5 10"]);
     assert_eq!(scalars(&mut state, at(20), &[(ERRORS, "x", 5)]), ["postmeter.poll.errors{x} 5 @5 20"]);
+}
+
+#[test]
+fn counts_of_postmeter_that_began_anew_are_not_compared_with_those_before() {
+    const RECORDS: &str = "postmeter.poll.records";
+    let second = |seconds| SystemTime::UNIX_EPOCH + Duration::from_secs(seconds);
+    let status = |seconds, tally, states, contents| ReadingStatus {
+        tally_since: Some(time(tally)),
+        records_since: Some(RecordsSince { states: second(states), contents: second(contents) }),
+        ..with_delivery_log(at(seconds))
+    };
+    for (temporality, all, contents) in [
+        (
+            Temporality::Delta,
+            ["mail.delivery.attempts{x} +8 @10 30", "postmeter.poll.errors{x} +7 @10 30", "postmeter.poll.records{x} +9 @10 30"],
+            ["mail.delivery.attempts{x} +12 @30 40", "postmeter.poll.errors{x} +1 @30 40", "postmeter.poll.records{x} +2 @30 40"],
+        ),
+        (
+            Temporality::Cumulative,
+            ["mail.delivery.attempts{x} 8 @10 30", "postmeter.poll.errors{x} 7 @10 30", "postmeter.poll.records{x} 9 @10 30"],
+            ["mail.delivery.attempts{x} 12 @30 40", "postmeter.poll.errors{x} 8 @10 40", "postmeter.poll.records{x} 11 @10 40"],
+        ),
+    ] {
+        let mut state = SeriesState::new(temporality);
+        scalars(&mut state, status(10, 5, 5, 5), &[(ATTEMPTS, "x", 5), (ERRORS, "x", 5), (RECORDS, "x", 5)]);
+        // The target was removed and added again, and has counted more than before by the next push.
+        let added_again = &[(ATTEMPTS, "x", 8), (ERRORS, "x", 7), (RECORDS, "x", 9)];
+        assert_eq!(scalars(&mut state, status(30, 20, 20, 20), added_again), all);
+        // Its records are split by other fields.
+        let split_differently = &[(ATTEMPTS, "x", 12), (ERRORS, "x", 8), (RECORDS, "x", 11)];
+        assert_eq!(scalars(&mut state, status(40, 20, 20, 35), split_differently), contents);
+    }
 }
 
 #[test]

@@ -2,6 +2,7 @@
 
 use crate::model::RecordMetrics;
 use crate::poll::Reading;
+use crate::telemetry::RecordsSince;
 use std::num::NonZeroU64;
 use std::time::SystemTime;
 
@@ -68,6 +69,8 @@ pub struct ReadingStatus {
     pub counters_since: Option<UnixNanos>,
     /// The time at which Postmeter began to count the errors and repairs of the target.
     pub tally_since: Option<UnixNanos>,
+    /// The times since which Postmeter counts the target's delivery records.
+    pub records_since: Option<RecordsSince>,
     /// The metrics that Postmeter counts itself, from the target's delivery records.
     pub from_records: RecordMetrics,
     /// The server drops idle series, which start again at zero: one that is missing from a complete reading does not resume.
@@ -84,14 +87,15 @@ impl ReadingStatus {
             is_complete: false,
             counters_since: None,
             tally_since: None,
+            records_since: None,
             from_records: RecordMetrics::NONE,
             drops_idle_series: false,
         }
     }
 
-    /// The status of a reading.
+    /// The status of a reading of a target whose delivery records are counted since these times.
     #[must_use]
-    pub fn of(reading: &Reading) -> Self {
+    pub fn of(reading: &Reading, records_since: Option<RecordsSince>) -> Self {
         let snapshot = reading.snapshot();
         Self {
             time: reading.at.into(),
@@ -99,6 +103,7 @@ impl ReadingStatus {
             is_complete: reading.is_complete(),
             counters_since: snapshot.and_then(|snapshot| snapshot.counters_since).map(UnixNanos::from),
             tally_since: Some(reading.tally_since.into()),
+            records_since,
             from_records: reading.record_metrics(),
             drops_idle_series: snapshot.is_some_and(|snapshot| snapshot.drops_idle_series),
         }

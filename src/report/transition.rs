@@ -2,6 +2,8 @@
 
 use super::times::{ReadingStatus, UnixNanos};
 use crate::poll::Continuity;
+use crate::telemetry::RecordsSince;
+use std::time::SystemTime;
 
 /// A reading is at least this much later than the one before it: the time resolution of Prometheus.
 pub(super) const READING_STEP_NANOS: u64 = 1_000_000;
@@ -26,6 +28,32 @@ pub(super) struct Transition {
     pub restarted_at: Option<UnixNanos>,
     /// The relation to the counters of the readings before, if a reload has changed the target since.
     pub continuity: Continuity,
+    /// The counts of Postmeter that began anew since the reading before.
+    pub new_counts: NewCounts,
+}
+
+/// The counts of Postmeter that began anew: because the target was removed and added again, or because its records are split by other fields.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct NewCounts {
+    /// The errors and repairs of polls.
+    pub polls: bool,
+    /// The records by state.
+    pub record_states: bool,
+    /// The sums that are counted from the contents of records.
+    pub record_contents: bool,
+}
+
+impl NewCounts {
+    fn between(before: &ReadingStatus, now: &ReadingStatus) -> Self {
+        let differs = |since: fn(&RecordsSince) -> SystemTime| {
+            before.records_since.as_ref().zip(now.records_since.as_ref()).is_some_and(|(before, now)| since(before) != since(now))
+        };
+        Self {
+            polls: before.tally_since.zip(now.tally_since).is_some_and(|(before, now)| before != now),
+            record_states: differs(|since| since.states),
+            record_contents: differs(|since| since.contents),
+        }
+    }
 }
 
 impl Transition {
@@ -86,8 +114,9 @@ pub(super) struct ReadingHistory {
 
 #[derive(Clone, Copy, Debug)]
 struct PreviousReading {
+    /// The time of its points, which can differ from that of the reading.
     time: UnixNanos,
-    is_complete: bool,
+    status: ReadingStatus,
 }
 
 impl ReadingHistory {
@@ -120,9 +149,11 @@ impl ReadingHistory {
         status.counters_since = status.counters_since.filter(|since| *since <= time);
         let last_time = self.last_time();
         let continuity = self.continuity;
-        let is_comparable = |last: &PreviousReading| last.is_complete && continuity == Continuity::SameCounters;
+        let is_comparable =
+            |last: &PreviousReading| last.status.is_good && last.status.is_complete && continuity == Continuity::SameCounters;
         let last_complete_time = self.last.filter(is_comparable).map(|last| last.time);
-        self.last = Some(PreviousReading { time, is_complete: status.is_good && status.is_complete });
+        let new_counts = self.last.map(|last| NewCounts::between(&last.status, &status)).unwrap_or_default();
+        self.last = Some(PreviousReading { time, status });
         let exported_until = self.exported_until;
         if status.is_good || exported_until.is_none() {
             self.exported_until = Some(time);
@@ -136,6 +167,6 @@ impl ReadingHistory {
         // Compared with the server's last report and not with Postmeter's clock, which may be behind the server's.
         let restarted_at = status.counters_since.filter(|since| self.counters_since.is_some_and(|before| *since > before));
         self.counters_since = status.counters_since.or(self.counters_since);
-        Transition { status, time, last_time, last_complete_time, exported_until, restarted_at, continuity }
+        Transition { status, time, last_time, last_complete_time, exported_until, restarted_at, continuity, new_counts }
     }
 }

@@ -2,7 +2,7 @@
 
 use super::meter_provider::empty_canonical_scope;
 use super::record_histograms::otlp_metrics;
-use super::{CounterStarts, DeliveryMetrics, Identity, RecordHistogram, TargetMeterProvider};
+use super::{CounterStarts, DeliveryMetrics, Identity, RecordHistogram, RecordsSince, TargetMeterProvider};
 use crate::config::{HistogramForm, Origin};
 use crate::model::vocabulary::RECORD_METRICS;
 use crate::model::{Metric, Point, RecordMetrics, SelectedFamilies, TranslationStrategy};
@@ -131,8 +131,14 @@ impl CollectedTarget {
         self.meter_provider.gather_without_target_labels(self.points(reading), strategy, &self.counter_starts(reading))
     }
 
+    /// The times since which delivery records are counted, if the target has records.
+    #[must_use]
+    pub fn records_since(&self) -> Option<RecordsSince> {
+        self.deliveries.as_ref().map(|deliveries| deliveries.since())
+    }
+
     fn counter_starts(&self, reading: &Reading) -> CounterStarts {
-        CounterStarts::of(reading).with_records_since(self.deliveries.as_ref().map(|deliveries| deliveries.since()))
+        CounterStarts::of(reading).with_records_since(self.records_since())
     }
 
     /// The points of a reading and of the delivery records, which do not depend on the poll.

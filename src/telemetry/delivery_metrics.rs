@@ -41,8 +41,19 @@ pub struct DeliveryMetrics {
     arrival: Arc<RecordArrival>,
 }
 
+/// The times since which records are counted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RecordsSince {
+    /// The start of the counts by state.
+    pub states: SystemTime,
+    /// The start of the sums and distributions that are counted from the contents of records.
+    pub contents: SystemTime,
+}
+
 #[derive(Debug)]
 struct Counts {
+    /// The time since which records are counted by state.
+    since: SystemTime,
     deliveries: DeliveryCounts,
     /// Records by state, in the order of [`RecordState::ALL`].
     records: [u64; RecordState::ALL.len()],
@@ -86,9 +97,10 @@ impl DeliveryMetrics {
     /// Metrics without records. `detail` determines the series into which they are split, and `arrival` which metrics are counted here.
     #[must_use]
     pub fn new(detail: RecordDetail, arrival: Arc<RecordArrival>) -> Self {
-        let deliveries = DeliveryCounts::new(detail);
+        let since = SystemTime::now();
+        let deliveries = DeliveryCounts::new(detail, since);
         let (records, errors, complete_at, changes) = Default::default();
-        Self { counts: Arc::new(Mutex::new(Counts { deliveries, records, errors, queued: Some(0), complete_at, changes })), arrival }
+        Self { counts: Arc::new(Mutex::new(Counts { since, deliveries, records, errors, queued: Some(0), complete_at, changes })), arrival }
     }
 
     /// Continues the counts and histograms of another target's metrics. Both share them until the other one ends. If the records are split
@@ -103,7 +115,7 @@ impl DeliveryMetrics {
             drop((own, counts));
             return Self { counts: before.counts.clone(), ..self };
         }
-        (own.records, own.queued, own.complete_at) = (counts.records, counts.queued, counts.complete_at);
+        (own.since, own.records, own.queued, own.complete_at) = (counts.since, counts.records, counts.queued, counts.complete_at);
         own.errors.clone_from(&counts.errors);
         drop((own, counts));
         self
@@ -163,10 +175,11 @@ impl DeliveryMetrics {
         self.counts().changes
     }
 
-    /// The time since which the contents of records are counted.
+    /// The times since which records are counted.
     #[must_use]
-    pub fn since(&self) -> SystemTime {
-        self.counts().deliveries.since
+    pub fn since(&self) -> RecordsSince {
+        let counts = self.counts();
+        RecordsSince { states: counts.since, contents: counts.deliveries.since }
     }
 
     /// The points of all metrics except the histograms, as of `now`.
@@ -201,10 +214,10 @@ impl DeliveryMetrics {
 }
 
 impl DeliveryCounts {
-    fn new(detail: RecordDetail) -> Self {
+    fn new(detail: RecordDetail, since: SystemTime) -> Self {
         let failures_max = if detail.by.is_empty() { FAILURES_MAX } else { DETAILED_FAILURES_MAX };
         Self {
-            since: SystemTime::now(),
+            since,
             groups: RecordGroups::new(detail),
             by_group: Vec::new(),
             failures: Failures::new(failures_max),

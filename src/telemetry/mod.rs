@@ -22,7 +22,7 @@ mod target_set;
 
 pub use access_metrics::AccessMetrics;
 pub use collected_target::CollectedTarget;
-pub use delivery_metrics::DeliveryMetrics;
+pub use delivery_metrics::{DeliveryMetrics, RecordsSince};
 pub use export_metrics::ExportMetrics;
 pub use identity::{Identity, SERVER_PORT};
 pub use logging::finish_log;

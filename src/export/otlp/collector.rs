@@ -260,7 +260,7 @@ impl PushedTarget {
     fn export(&mut self, reading: &Reading, histograms: HistogramForm) -> TargetMetrics {
         self.exported_changes = self.changes();
         let canonical = self.collected.collect(reading, histograms);
-        let report = self.series.report(canonical, self.collected.system(), reading);
+        let report = self.series.report(canonical, self.collected.system(), reading, self.collected.records_since());
         TargetMetrics::new(&self.collected.identity(reading), report)
     }
 

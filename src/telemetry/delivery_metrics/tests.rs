@@ -163,6 +163,8 @@ fn a_reload_continues_the_counts_unless_they_are_split_differently() {
     let other = split_by(&["provider", "pool"], 10).continuing(&before);
     assert_eq!(values(&other, "mail.delivery.attempts"), []);
     assert_eq!(values(&other, "postmeter.poll.records")[0].1, 5.0);
+    assert_eq!(other.since().states, before.since().states);
+    assert_ne!(other.since().contents, before.since().contents);
 }
 
 #[test]
@@ -173,5 +175,5 @@ fn an_exemplar_leads_to_the_record() {
     let histograms = deliveries.histograms();
     let exemplars: Vec<_> = histograms.iter().flat_map(|histogram| histogram.histogram.exemplars()).collect();
     assert_eq!(exemplars.iter().map(|exemplar| (exemplar.uid, exemplar.value)).collect::<Vec<_>>(), [(uid(1), 10.0), (uid(1), 5.0)]);
-    assert!(exemplars.iter().all(|exemplar| exemplar.nanos >= nanos(deliveries.since())));
+    assert!(exemplars.iter().all(|exemplar| exemplar.nanos >= nanos(deliveries.since().contents)));
 }

@@ -2,6 +2,7 @@
 
 use crate::model::{RecordMetrics, vocabulary};
 use crate::poll::Reading;
+use crate::telemetry::RecordsSince;
 use std::time::SystemTime;
 
 /// The start times of a reading's counters, as far as they are known without earlier readings.
@@ -15,8 +16,8 @@ pub struct CounterStarts {
     tally: Option<SystemTime>,
     /// The metrics that Postmeter counts from delivery records.
     from_records: RecordMetrics,
-    /// The time since which it does.
-    records: Option<SystemTime>,
+    /// The times since which it does.
+    records: Option<RecordsSince>,
 }
 
 impl CounterStarts {
@@ -33,9 +34,9 @@ impl CounterStarts {
         }
     }
 
-    /// The same start times, and this one for what is counted from delivery records.
+    /// The same start times, and these for what is counted from delivery records.
     #[must_use]
-    pub fn with_records_since(self, records: Option<SystemTime>) -> Self {
+    pub fn with_records_since(self, records: Option<RecordsSince>) -> Self {
         Self { records, ..self }
     }
 
@@ -51,8 +52,11 @@ impl CounterStarts {
         if is_in(vocabulary::POLL_METRICS) {
             return self.tally;
         }
-        match self.from_records.contains_name(name) || is_in(vocabulary::RECORD_STATE_METRICS) {
-            true => self.records,
+        if is_in(vocabulary::RECORD_STATE_METRICS) {
+            return self.records.map(|since| since.states);
+        }
+        match self.from_records.contains_name(name) {
+            true => self.records.map(|since| since.contents),
             false => self.server,
         }
     }

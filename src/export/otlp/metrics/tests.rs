@@ -52,7 +52,7 @@ fn reading(at: u64, outcome: Result<Snapshot, PollError>, native: Arc<SelectedFa
 }
 
 fn target_metrics(name: &str, reading: &Reading, state: &mut SeriesState) -> TargetMetrics {
-    TargetMetrics::new(&Identity::new("kumomta", name), state.report(Vec::new(), "kumomta", reading))
+    TargetMetrics::new(&Identity::new("kumomta", name), state.report(Vec::new(), "kumomta", reading, None))
 }
 
 fn decoded(requests: &[EncodedRequest]) -> Vec<ExportMetricsServiceRequest> {
@@ -218,7 +218,7 @@ fn canonical_histograms_are_exported_with_the_scalars() {
     let mut points_at = |at, count: Option<u64>| {
         let histograms = count.map(|count| (*metric, Attributes::new(), histogram(count))).into_iter().collect();
         let this = reading(at, Ok(Snapshot { histograms, ..Snapshot::default() }), Arc::default());
-        let mut report = state.report(vec![ScopeMetrics::default()], "kumomta", &this);
+        let mut report = state.report(vec![ScopeMetrics::default()], "kumomta", &this, None);
         let metrics = report.canonical.remove(0).metrics;
         let points = metrics.into_iter().flat_map(|metric| match metric.data {
             Some(Data::Histogram(histogram)) => histogram.data_points,

@@ -28,7 +28,7 @@ fn reading(at: u64, body: &str) -> Reading {
 
 fn pushed(state: &mut SeriesState, reading: &Reading) -> Vec<ResourceMetrics> {
     let identity = Identity::new("prometheus", "one").with_target_info(reading.native.resource_attributes());
-    message(&[TargetMetrics::new(&identity, state.report(Vec::new(), "prometheus", reading))]).resource_metrics
+    message(&[TargetMetrics::new(&identity, state.report(Vec::new(), "prometheus", reading, None))]).resource_metrics
 }
 
 fn push(body: &str) -> (Vec<ResourceMetrics>, Reading) {
@@ -139,7 +139,7 @@ fn scope_labels_define_the_scope() {
                 # TYPE d gauge\nd{otel_scope_name=\"b\",otel_scope_version=\"2\"} 4\nd{otel_scope_name=\"a\",otel_scope_schema_url=\"u\",otel_scope_tier=\"x\"} 5\n";
     for bytes_max in [usize::MAX, 1] {
         let reading = reading(1_700_000_000, body);
-        let report = SeriesState::default().report(Vec::new(), "prometheus", &reading);
+        let report = SeriesState::default().report(Vec::new(), "prometheus", &reading, None);
         let metrics = [TargetMetrics::new(&Identity::new("prometheus", "one"), report)];
         let requests = requests(&metrics, bytes_max);
         let resources: Vec<ResourceMetrics> = requests
