@@ -32,6 +32,15 @@ pub(super) fn http_url(text: &str, userinfo_hint: &str) -> Result<Url, String> {
     Ok(url)
 }
 
+/// Words in the names of headers that carry credentials.
+const CREDENTIAL_HEADERS: &[&str] = &["authorization", "cookie", "key", "password", "secret", "token"];
+
+/// Returns `true` if a header of this name probably carries a credential.
+pub(super) fn carries_credential(header: &str) -> bool {
+    let header = header.to_ascii_lowercase();
+    CREDENTIAL_HEADERS.iter().any(|word| header.contains(word))
+}
+
 /// Decodes the headers of a target or an exporter.
 pub(super) fn headers(decoder: &mut Decoder<'_>, item: &Item<'_>) -> Vec<(String, Secret)> {
     let mut headers = Vec::new();

@@ -33,7 +33,8 @@ impl Target {
 }
 
 pub(super) fn is_same_server(a: &config::Target, b: &config::Target) -> bool {
-    (a.source.name, &a.url, &a.credentials.username) == (b.source.name, &b.url, &b.credentials.username)
+    let is_same_account = a.credentials.username == b.credentials.username && a.selecting_headers().eq(b.selecting_headers());
+    is_same_account && (a.source.name, &a.url) == (b.source.name, &b.url)
 }
 
 /// Returns true if the sums that one target has counted are valid for the other.
@@ -76,6 +77,8 @@ mod tests {
             ),
             (CPANEL, "system: cpanel, url: 'https://192.0.2.1:2087', username: u, token: t, window: {sliding: 1h}", Continuity::OtherRules),
             (CPANEL, "system: cpanel, url: 'https://192.0.2.1:2087', username: v, token: t", Continuity::OtherServer),
+            (KUMO, "system: kumomta, url: 'http://192.0.2.1:8000', headers: {x-api-key: k}", Continuity::SameCounters),
+            (KUMO, "system: kumomta, url: 'http://192.0.2.1:8000', headers: {on-behalf-of: a}", Continuity::OtherServer),
         ] {
             let before_reload = Target::new(config(before), Limits::default()).unwrap();
             let after_reload = Target::succeeding(config(after), &before_reload).unwrap();

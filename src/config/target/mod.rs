@@ -6,7 +6,7 @@ mod warnings;
 use super::credentials;
 use super::decode::Decoder;
 use super::map::{Item, Location, Map};
-use super::request::headers;
+use super::request::{carries_credential, headers};
 use super::schema::TARGET;
 use super::text::closest;
 use super::{Credentials, Deliveries, DeliveryLog, Origin, Passthrough, RecordDetail, Secret, TargetPart, Tls, Window, fingerprint, part};
@@ -84,6 +84,11 @@ impl Target {
     #[must_use]
     pub const fn has_records(&self) -> bool {
         self.delivery_log.is_some() || self.deliveries.is_some()
+    }
+
+    /// The headers that may select what the server reports, such as an account: those that do not carry credentials.
+    pub fn selecting_headers(&self) -> impl Iterator<Item = &(String, Secret)> {
+        self.headers.iter().filter(|(name, _)| !carries_credential(name))
     }
 
     /// The attributes by which metrics that are counted from the records are split.

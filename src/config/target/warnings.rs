@@ -3,7 +3,7 @@
 use super::Target;
 use crate::config::decode::Decoder;
 use crate::config::map::{Item, Location};
-use crate::config::request::is_loopback;
+use crate::config::request::{carries_credential, is_loopback};
 use crate::config::text::show_duration;
 use std::time::Duration;
 
@@ -11,16 +11,12 @@ use std::time::Duration;
 /// `min_interval: 15s` would get every second reading twice.
 pub const DUE_SHARE: f64 = 0.9;
 
-/// Words in the names of headers that carry credentials.
-const SECRET_HEADERS: &[&str] = &["authorization", "cookie", "key", "password", "secret", "token"];
-
 impl Target {
     /// Returns `true` if credentials leave the machine without encryption.
     #[must_use]
     pub fn sends_plain_credentials(&self) -> bool {
-        let is_secret = |name: &str| SECRET_HEADERS.iter().any(|word| name.to_ascii_lowercase().contains(word));
         let has_credentials =
-            self.parts.iter().any(|part| !part.credentials.is_empty()) || self.headers.iter().any(|(name, _)| is_secret(name));
+            self.parts.iter().any(|part| !part.credentials.is_empty()) || self.headers.iter().any(|(name, _)| carries_credential(name));
         self.url.scheme() == "http" && has_credentials && !is_loopback(&self.url)
     }
 
