@@ -16,7 +16,7 @@ async fn a_client_that_stops_reading_or_sends_no_handshake_is_disconnected() {
     let server = Authority::new();
     let files = tempfile::tempdir().unwrap();
     server.server_files(files.path(), "127.0.0.1");
-    let short = Duration::from_millis(400);
+    let short = Duration::from_millis(2500);
     let limits = Limits { head_timeout: short, response_timeout: short, ..Limits::default() };
     let (endpoint, mail_server) = TestEndpoint::with_large_target(&format!("    tls: {{{TLS}}}\n"), limits, files).await;
     let page = get(server.connect(&endpoint, None, &["http/1.1"]).await.unwrap(), "/metrics", &[]).await;
