@@ -214,3 +214,14 @@ fn write_series_key(key: &mut Vec<u8>, metric: &str, attributes: &[KeyValue]) {
         let _ = attribute.encode_length_delimited(key);
     }
 }
+
+/// The attributes in the key of a series of this metric.
+fn key_attributes(key: &[u8], metric: &str) -> Vec<KeyValue> {
+    let mut encoded = key.get(metric.len()..).unwrap_or_default();
+    let mut attributes = Vec::new();
+    while let Some((_, rest)) = encoded.split_first() {
+        encoded = rest;
+        attributes.extend(KeyValue::decode_length_delimited(&mut encoded));
+    }
+    attributes
+}

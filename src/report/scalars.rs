@@ -1,10 +1,10 @@
 //! The state of canonical scalars. Their points arrive as the SDK collected them and are completed in place.
 
 use super::retention::{OMITTED_CANONICAL_SERIES_MAX, Retention};
-use super::{Transition, UnixNanos, is_delta, limit_point_times, otlp_time, write_series_key};
+use super::{Transition, UnixNanos, is_delta, key_attributes, limit_point_times, otlp_time, write_series_key};
 use crate::config::Temporality;
 use crate::model::{self, FamilyType, RecordMetrics, vocabulary};
-use opentelemetry_proto::tonic::common::v1::KeyValue;
+use foldhash::fast::RandomState;
 use opentelemetry_proto::tonic::metrics::v1::metric::Data;
 use opentelemetry_proto::tonic::metrics::v1::number_data_point::Value;
 use opentelemetry_proto::tonic::metrics::v1::{AggregationTemporality, DataPointFlags, Metric, NumberDataPoint, ScopeMetrics};
@@ -13,7 +13,10 @@ use std::collections::HashMap;
 /// The state of a target's scalar series.
 #[derive(Debug, Default)]
 pub(super) struct ScalarSeries {
-    series: HashMap<Vec<u8>, Series>,
+    /// The series by their keys, which contain their attributes.
+    series: HashMap<Box<[u8]>, Series, RandomState>,
+    /// The metrics of the series without points, for end markers. There are few, because their names are those of the vocabulary.
+    metrics: Vec<Metric>,
     /// The key of the current point.
     key: Vec<u8>,
     /// The number of the current reading. Series with an older number are missing from it.
@@ -35,9 +38,8 @@ struct Series {
     is_monotonic: bool,
     /// Its end marker was exported. The value is remembered in case the series returns.
     ended: bool,
-    /// The metric without points, for the end marker.
-    metric: Metric,
-    attributes: Vec<KeyValue>,
+    /// The index of its metric in [`ScalarSeries::metrics`].
+    metric: usize,
 }
 
 /// The side that counts a metric.
@@ -138,7 +140,7 @@ impl ScalarSeries {
         let is_counted_by_postmeter = matches!(source, Source::Postmeter { .. });
         write_series_key(&mut self.key, &metric.name, &point.attributes);
         let continues = is_counted_by_postmeter || transition.has_same_rules();
-        let Some(series) = self.series.get_mut(&self.key).filter(|_| continues) else {
+        let Some(series) = self.series.get_mut(self.key.as_slice()).filter(|_| continues) else {
             let (start, starts_at_zero) = match source {
                 Source::Postmeter { since, .. } => (since.map(|since| since.min(time)), since.is_some()),
                 Source::Server { is_new } => {
@@ -148,10 +150,9 @@ impl ScalarSeries {
                     (start, transition.is_unexported(start))
                 }
             };
-            let (metric, attributes) = (metric.clone(), point.attributes.clone());
-            let ended = false;
-            let new = Series { start, value, time, generation, is_counted_by_postmeter, is_monotonic, ended, metric, attributes };
-            self.series.insert(self.key.clone(), new);
+            let (metric, ended) = (self.index_of(metric), false);
+            let new = Series { start, value, time, generation, is_counted_by_postmeter, is_monotonic, ended, metric };
+            self.series.insert(self.key.as_slice().into(), new);
             return Baseline { start, delta_from: start.filter(|_| starts_at_zero).map(|start| (0.0, start)) };
         };
         series.generation = generation;
@@ -180,21 +181,29 @@ impl ScalarSeries {
         Baseline { start: series.start, delta_from: Some(delta_from) }
     }
 
+    /// The index of a metric, which is added if it is new.
+    fn index_of(&mut self, metric: &Metric) -> usize {
+        self.metrics.iter().position(|known| known.name == metric.name).unwrap_or_else(|| {
+            self.metrics.push(metric.clone());
+            self.metrics.len() - 1
+        })
+    }
+
     /// The end markers of series that this reading does not have. Removes series that cannot resume.
     fn end_markers(&mut self, transition: &Transition) -> Vec<(Metric, NumberDataPoint)> {
         let mut end_markers = Vec::new();
         let generation = self.generation;
         let omitted = self.series.values().filter(|series| series.generation != generation && series.is_monotonic);
         let mut retention = Retention::of(omitted.map(|series| series.time), transition.time, OMITTED_CANONICAL_SERIES_MAX);
-        self.series.retain(|_, series| {
+        self.series.retain(|key, series| {
             if series.generation == generation {
                 return true;
             }
-            if !series.ended {
+            if let Some(metric) = self.metrics.get(series.metric).filter(|_| !series.ended) {
                 series.ended = true;
                 let flags = DataPointFlags::NoRecordedValueMask as u32;
-                let (attributes, time_unix_nano) = (series.attributes.clone(), transition.time.get());
-                end_markers.push((series.metric.clone(), NumberDataPoint { attributes, time_unix_nano, flags, ..Default::default() }));
+                let (attributes, time_unix_nano) = (key_attributes(key, &metric.name), transition.time.get());
+                end_markers.push((metric.clone(), NumberDataPoint { attributes, time_unix_nano, flags, ..Default::default() }));
             }
             // After a failed poll, every series may return. After a reload, those of the server would be others.
             let may_return = transition.has_same_rules() || series.is_counted_by_postmeter;
