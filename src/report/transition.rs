@@ -106,7 +106,7 @@ impl Transition {
 pub(super) struct ReadingHistory {
     last: Option<PreviousReading>,
     exported_until: Option<UnixNanos>,
-    /// The start time of its counters that the server reported last.
+    /// The start time of its counters that the server reported last, by its own clock.
     counters_since: Option<UnixNanos>,
     /// The relation of the next reading to the readings so far.
     continuity: Continuity,
@@ -145,8 +145,9 @@ impl ReadingHistory {
     pub(super) fn add(&mut self, mut status: ReadingStatus) -> Transition {
         let earliest = self.last.map_or(UnixNanos::EARLIEST, |last| last.time.later(READING_STEP_NANOS));
         let time = status.time.max(earliest);
+        let reported = status.counters_since;
         // The server's clock is wrong if its counters begin after the reading.
-        status.counters_since = status.counters_since.filter(|since| *since <= time);
+        status.counters_since = reported.filter(|since| *since <= time);
         let last_time = self.last_time();
         let continuity = self.continuity;
         let is_comparable =
@@ -164,9 +165,10 @@ impl ReadingHistory {
         if continuity == Continuity::OtherServer {
             self.counters_since = None;
         }
-        // Compared with the server's last report and not with Postmeter's clock, which may be behind the server's.
+        // Compared with the server's last report and not with Postmeter's clock, which may be behind the server's. A start that was reported
+        // before it had come by Postmeter's clock is no restart when it has come.
         let restarted_at = status.counters_since.filter(|since| self.counters_since.is_some_and(|before| *since > before));
-        self.counters_since = status.counters_since.or(self.counters_since);
+        self.counters_since = reported.or(self.counters_since);
         Transition { status, time, last_time, last_complete_time, exported_until, restarted_at, continuity, new_counts }
     }
 }

@@ -20,7 +20,6 @@ use super::{Transition, UnixNanos, is_delta};
 use crate::config::Temporality;
 use crate::model::{FamilyType, SamplePosition, SampleRef, SelectedFamilies, Value};
 use comparison::Comparison;
-use created::apply_created;
 use ended::EndedSeries;
 use omitted::OmittedSeries;
 use std::sync::Arc;
@@ -144,8 +143,6 @@ impl NativeSeries {
         let last = self.last_good.as_ref();
         let mut compared = ComparedSeries { last, starts: &mut starts, delta_bases: &mut delta_bases, resumed: &mut resumed };
         let timestamped = self.timestamped.select(native, &new_families, &mut compared, transition, temporality);
-        let last_time = self.last_good.as_ref().map(|last| last.time);
-        apply_created(native, transition, temporality, last_time, &resumed, (&mut starts, &mut delta_bases));
         self.omitted.remove_excess(time);
         let starts = Arc::new(starts);
         let last = self.last_good.replace(LastGoodReading { native: native.clone(), time, starts: starts.clone(), ended: false });

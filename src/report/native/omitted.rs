@@ -1,5 +1,6 @@
 //! Counters and histograms that recent successful readings omitted, as they were last seen.
 
+use super::created::SeriesBefore;
 use crate::model::{FamilyType, SampleRef, SelectedFamily};
 use crate::report::counted_value::CountedValue;
 use crate::report::retention::{OMITTED_NANOS_MAX, OMITTED_SERIES_MAX, Retention};
@@ -20,8 +21,7 @@ pub(super) struct OmittedSeries {
 /// An omitted series as it was last seen.
 #[derive(Debug)]
 pub(super) struct OmittedValue {
-    pub start: Option<UnixNanos>,
-    pub time: UnixNanos,
+    pub before: SeriesBefore,
     pub value: CountedValue,
 }
 
@@ -45,11 +45,11 @@ impl OmittedSeries {
         if self.series.is_empty() {
             return;
         }
-        let mut retention = Retention::of(self.series.values().map(|omitted| omitted.time), now, OMITTED_SERIES_MAX);
+        let mut retention = Retention::of(self.series.values().map(|omitted| omitted.before.time), now, OMITTED_SERIES_MAX);
         if retention.is_full {
             self.removed_at = Some(now);
         }
-        self.series.retain(|_, omitted| retention.keeps(omitted.time));
+        self.series.retain(|_, omitted| retention.keeps(omitted.before.time));
     }
 
     /// Returns true if a series that appears now may have been removed.
@@ -59,7 +59,7 @@ impl OmittedSeries {
 
     /// Moves all remembered times to `latest` or earlier.
     pub(super) fn limit_times(&mut self, latest: UnixNanos) {
-        self.series.values_mut().for_each(|omitted| limit_point_times(&mut omitted.start, &mut omitted.time, latest));
+        self.series.values_mut().for_each(|omitted| limit_point_times(&mut omitted.before.start, &mut omitted.before.time, latest));
         self.removed_at = self.removed_at.map(|time| latest.min(time));
     }
 }

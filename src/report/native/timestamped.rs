@@ -19,6 +19,7 @@ mod bases;
 
 pub(super) use bases::ComparedSeries;
 
+use super::created::created_of;
 use super::{is_cumulative, is_nan};
 use crate::config::Temporality;
 use crate::model::{SamplePosition, SampleRef, SelectedFamilies, SelectedFamily, Value};
@@ -194,12 +195,12 @@ impl TimestampedSeries {
         let value = if is_cumulative(family.kind()) { CountedValue::of(sample.value()) } else { None };
         let last_value = last.as_ref().and_then(|last| last.value.as_ref());
         let change = last_value.map(|value| Change::between(value.as_value(), sample.value()));
+        let reported = created_of(sample).filter(|_| is_cumulative(family.kind()));
         // The server's clock is wrong if a series begins after the reading.
-        let created =
-            sample.created().and_then(UnixNanos::new).filter(|created| *created <= transition.time && is_cumulative(family.kind()));
+        let created = reported.filter(|created| *created <= transition.time);
         let (decreased, is_difference_valid) = change.map_or((false, false), |change| (change.decreased, change.is_difference_valid));
         // A restarted counter may have passed its old value already. The sample may be older than the start, if the two are of different clocks.
-        let is_known = created.is_some() && last.as_ref().is_some_and(|last| last.created == created);
+        let is_known = reported.is_some() && last.as_ref().is_some_and(|last| last.created == reported);
         let began_anew = match &last {
             Some(last) => decreased || !is_known && created.is_some_and(|created| created > last.time),
             None => created.is_some() && transition.is_unexported(created),
@@ -217,7 +218,7 @@ impl TimestampedSeries {
         if is_exported {
             selected.samples.push(out);
         }
-        self.exported.insert(key, ExportedSample { time, start, created, value });
+        self.exported.insert(key, ExportedSample { time, start, created: reported, value });
     }
 
     /// The series of which a sample was exported that is not older than the reading.

@@ -20,6 +20,8 @@ pub(super) struct ReportedStart {
     read_at: Option<SystemTime>,
     /// The start that was reported last.
     reported: Option<SystemTime>,
+    /// The last start that was after the poll that reported it first.
+    ahead: Option<SystemTime>,
     /// Starts that were reported before another one was, the latest last.
     earlier: Vec<SystemTime>,
     /// A start returned, and counters fell with it: a fall no longer shows that a later start is a restart.
@@ -41,8 +43,12 @@ impl ReportedStart {
     /// the poll before, which is not a restart by itself.
     pub(super) fn update(&mut self, since: Option<SystemTime>, now: SystemTime, has_fallen: bool) -> bool {
         let Some(reported) = since else { return false };
+        let is_new = self.reported != since;
         // The server's clock is wrong if its counters begin after the reading.
-        let is_after_last = self.read_at.replace(now).is_some_and(|read_at| read_at < reported && reported <= now);
+        if is_new && reported > now {
+            self.ahead = since;
+        }
+        let is_after_last = self.read_at.replace(now).is_some_and(|read_at| read_at < reported && reported <= now) && is_new;
         let has_returned = self.has_returned(since);
         self.remember(reported);
         let before = self.since.get_or_insert(reported);
@@ -58,8 +64,10 @@ impl ReportedStart {
         is_restarted
     }
 
-    /// Returns the start to export in the poll that reported `since`: the one of the state, if several processes respond in turn.
+    /// Returns the start to export in the poll that reported `since`: the one of the state, if several processes respond in turn. None if
+    /// the server's clock is ahead: the start would follow values that were counted after it.
     pub(super) fn exported(&self, since: Option<SystemTime>) -> Option<SystemTime> {
+        let since = since.filter(|since| Some(*since) != self.ahead);
         if self.alternates || self.has_returned(since) { since.and(self.since) } else { since }
     }
 
@@ -92,7 +100,9 @@ mod tests {
             (1040, Some(1015), true, false),
             // The server's clock is ahead, and then behind.
             (1050, Some(1055), false, false),
+            (1058, Some(1055), false, false),
             (1060, Some(1066), true, true),
+            (1068, Some(1066), false, false),
             (1070, Some(1000), true, false),
             (1080, Some(1001), false, false),
             (1090, Some(1001), true, true),

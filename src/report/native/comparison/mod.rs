@@ -2,6 +2,7 @@
 
 mod series;
 
+use super::created::{SeriesBefore, created_of, of_new_series};
 use super::omitted::{OmittedSeries, OmittedValue};
 use super::{DeltaBase, LastGoodReading, has_reading_time, is_cumulative, is_nan};
 use crate::config::Temporality;
@@ -23,6 +24,7 @@ pub(super) struct Comparison<'a> {
     native: &'a SelectedFamilies,
     transition: &'a Transition,
     temporality: Temporality,
+    has_created: bool,
     /// The start time of each series of the counters and histograms, in their order.
     pub starts: Vec<Option<UnixNanos>>,
     /// The base of each series that is exported as a delta, in their order.
@@ -69,6 +71,7 @@ impl<'a> Comparison<'a> {
             native,
             transition,
             temporality,
+            has_created: native.has_created(),
             starts: Vec::with_capacity(cumulative_series(false)),
             delta_bases: Vec::with_capacity(cumulative_series(true)),
             resumed: Vec::new(),
@@ -162,7 +165,8 @@ impl<'a> Comparison<'a> {
             let Some(sample) = last.native.sample(position).filter(has_reading_time) else { continue };
             let Some(value) = CountedValue::of(sample.value()) else { continue };
             let start = last.starts.get(first_last_start + index).copied().flatten();
-            self.omitted.insert(last_family, &sample, OmittedValue { start, time: last.time, value });
+            let before = SeriesBefore { time: last.time, start, created: created_of(&sample) };
+            self.omitted.insert(last_family, &sample, OmittedValue { before, value });
         }
     }
 
@@ -178,14 +182,18 @@ impl<'a> Comparison<'a> {
         let Some(sample) = self.native.sample(position).filter(|sample| !is_nan(sample.value())) else { return };
         let Some(omitted) = self.omitted.remove(family, &sample) else { return };
         let change = Change::between(omitted.value.as_value(), sample.value());
-        let (start, base) = match pair.transition.reset_start(change.decreased, omitted.time) {
-            Some(start) if sample.timestamp().is_none() => (Some(start), DeltaBase::Zero),
+        let before = omitted.before;
+        let (start, base) = match before.continued(created_of(&sample), change.decreased, &pair.transition) {
+            (start, true) if sample.timestamp().is_none() => (start, DeltaBase::Zero),
             // The base of a sample with a timestamp is compared with it again.
-            _ if change.is_difference_valid && pair.delta => (omitted.start, DeltaBase::Resumed(self.resumed.len() as u32)),
-            _ => (omitted.start, DeltaBase::Unknown),
+            (start, began_anew) => {
+                let start = if began_anew { before.start } else { start };
+                let is_base = change.is_difference_valid && pair.delta;
+                (start, if is_base { DeltaBase::Resumed(self.resumed.len() as u32) } else { DeltaBase::Unknown })
+            }
         };
         if matches!(base, DeltaBase::Resumed(_)) {
-            self.resumed.push((omitted.value, omitted.time));
+            self.resumed.push((omitted.value, before.time));
         }
         self.set(pair, index, start, base);
     }
@@ -234,6 +242,16 @@ impl<'a> Comparison<'a> {
         if delta {
             let base = if transition.is_unexported(start) { DeltaBase::Zero } else { DeltaBase::Unknown };
             self.delta_bases.resize(first_base + family.series(), base);
+        }
+        if self.has_created && is_cumulative {
+            for (index, sample) in family.samples().enumerate() {
+                let Some(created) = created_of(&sample) else { continue };
+                let base = self.delta_bases.get(first_base + index).copied().filter(|_| delta).unwrap_or(DeltaBase::Unknown);
+                let (start, base) = of_new_series(created, start, base, &transition);
+                let slots = (self.starts.get_mut(first_start + index), self.delta_bases.get_mut(first_base + index).filter(|_| delta));
+                slots.0.into_iter().for_each(|slot| *slot = start);
+                slots.1.into_iter().for_each(|slot| *slot = base);
+            }
         }
         FamilyPair { last_index, first_start, first_base, first_last_start, is_cumulative, delta, transition }
     }

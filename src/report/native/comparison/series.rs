@@ -1,8 +1,9 @@
 //! The comparison of a family that both readings have, series by series.
 
 use super::{Comparison, FamilyPair, IndexedSample};
-use crate::model::{SamplePosition, SelectedFamilies, SelectedFamily};
+use crate::model::{SamplePosition, SampleRef, SelectedFamilies, SelectedFamily};
 use crate::report::counted_value::Change;
+use crate::report::native::created::{SeriesBefore, created_of};
 use crate::report::native::ended::was_exported;
 use crate::report::native::{DeltaBase, LastGoodReading, has_reading_time, is_nan};
 use std::collections::HashMap;
@@ -117,13 +118,15 @@ impl<'a> Comparison<'a> {
             return;
         }
         let change = Change::between(before_value, now_value);
-        let reset = pair.transition.reset_start(change.decreased, last.time);
-        let start = reset.or_else(|| last.starts.get(pair.first_last_start + before.0).copied().flatten());
+        let created = |sample: &SampleRef<'_>| if self.has_created { created_of(sample) } else { None };
+        let start_before = last.starts.get(pair.first_last_start + before.0).copied().flatten();
+        let series_before = SeriesBefore { time: last.time, start: start_before, created: created(&before_sample) };
+        let (start, began_anew) = series_before.continued(created(&now_sample), change.decreased, &pair.transition);
         let (has_timestamp, had_timestamp) = (now_sample.timestamp().is_some(), before_sample.timestamp().is_some());
         // A sample with a timestamp may not have been exported: `TimestampedSeries` has the base then. It also finds the resets of those.
-        let base = match reset {
+        let base = match began_anew {
             _ if had_timestamp => DeltaBase::Unknown,
-            Some(_) if !has_timestamp => DeltaBase::Zero,
+            true if !has_timestamp => DeltaBase::Zero,
             _ if change.is_difference_valid => DeltaBase::Previous(before.1),
             _ => DeltaBase::Unknown,
         };

@@ -6,6 +6,7 @@
 use super::{SeriesKey, TimestampedSeries};
 use crate::model::{SampleRef, SelectedFamily};
 use crate::report::counted_value::{Change, CountedValue};
+use crate::report::native::created::{SeriesBefore, created_of};
 use crate::report::native::{DeltaBase, LastGoodReading, has_reading_time};
 use crate::report::{Transition, UnixNanos};
 
@@ -38,18 +39,19 @@ pub(super) struct SeriesIndex {
 impl ComparedSeries<'_> {
     /// The last sample of a series, if it had the time of its reading.
     fn last_sample(&self, index: SeriesIndex) -> Option<ExportedSample> {
-        let (value, time) = match *self.delta_bases.get(index.base)? {
+        let (value, time, created) = match *self.delta_bases.get(index.base)? {
             DeltaBase::Previous(position) => {
                 let last = self.last?;
-                (CountedValue::of(last.native.sample(position).filter(has_reading_time)?.value())?, last.time)
+                let sample = last.native.sample(position).filter(has_reading_time)?;
+                (CountedValue::of(sample.value())?, last.time, created_of(&sample))
             }
             DeltaBase::Resumed(resumed) => {
                 let (value, time) = self.resumed.get(resumed as usize)?;
-                (CountedValue::of(value.as_value())?, *time)
+                (CountedValue::of(value.as_value())?, *time, None)
             }
             DeltaBase::Zero | DeltaBase::Unknown => return None,
         };
-        Some(ExportedSample { time, start: self.starts.get(index.start).copied().flatten(), created: None, value: Some(value) })
+        Some(ExportedSample { time, start: self.starts.get(index.start).copied().flatten(), created, value: Some(value) })
     }
 
     fn set(&mut self, index: SeriesIndex, start: Option<UnixNanos>, base: DeltaBase) {
@@ -87,13 +89,14 @@ impl TimestampedSeries {
         if !self.exported.get(&key).is_some_and(is_base) {
             return;
         }
-        let Some(ExportedSample { time, start, value: Some(value), .. }) = self.exported.remove(&key) else { return };
+        let Some(ExportedSample { time, start, created, value: Some(value) }) = self.exported.remove(&key) else { return };
         let transition = if family.is_retyped() { transition.without_server_start() } else { *transition };
         let change = Change::between(value.as_value(), sample.value());
-        let (start, base) = match transition.reset_start(change.decreased, time) {
-            Some(start) => (Some(start), DeltaBase::Zero),
-            None if change.is_difference_valid => (start, DeltaBase::Resumed(compared.resumed.len() as u32)),
-            None => (start, DeltaBase::Unknown),
+        let (start, began_anew) = SeriesBefore { time, start, created }.continued(created_of(sample), change.decreased, &transition);
+        let base = match began_anew {
+            true => DeltaBase::Zero,
+            false if change.is_difference_valid => DeltaBase::Resumed(compared.resumed.len() as u32),
+            false => DeltaBase::Unknown,
         };
         if matches!(base, DeltaBase::Resumed(_)) {
             compared.resumed.push((value, time));

@@ -55,6 +55,23 @@ fn a_restart_that_passed_the_old_value_is_a_restart_with_timestamps_too() {
             ["100 @500", "150 @999", "160 @999", "170 @999"],
             &["+150 @999", "+10 @1009", "+10 @1019"],
         ),
+        // The server's clock is ahead. It has restarted, and its start is later than the first reading afterwards, but not than the next.
+        (
+            [(100, 500, None), (7, 1013, None), (7, 1013, None), (9, 1013, None)],
+            ["100 @500", "7 @1000", "7 @1000", "9 @1000"],
+            &["+7 @1000", "+0 @1010", "+2 @1020"],
+        ),
+        (
+            [(100, 500, Some(999)), (7, 1013, Some(1009)), (7, 1013, Some(1019)), (9, 1013, Some(1029))],
+            ["100 @500", "7 @999", "7 @999", "9 @999"],
+            &["+7 @999", "+0 @1009", "+2 @1019"],
+        ),
+        // The value falls, but the start stays.
+        (
+            [(100, 500, None), (3, 500, None), (4, 500, None), (2, 400, None)],
+            ["100 @500", "3 @1000", "4 @1000", "2 @1020"],
+            &["+3 @1000", "+1 @1010", "+2 @1020"],
+        ),
         // A start that moves is not a restart, and one after the sample is not valid.
         (
             [(100, 500, Some(999)), (150, 501, Some(1009)), (151, 1900, Some(1019)), (3, 1900, Some(1029))],
@@ -69,10 +86,20 @@ fn a_restart_that_passed_the_old_value_is_a_restart_with_timestamps_too() {
 
 #[test]
 fn a_new_series_with_a_start_is_a_delta_from_zero() {
-    for (created, expected) in [(1005, &["+7 @1005"][..]), (900, &[])] {
+    for (created, timestamp, expected) in [
+        (1005, Some(1009), &["+7 @1005"][..]),
+        (900, Some(1009), &[]),
+        (1005, None, &["+7 @1005"]),
+        // It had counted before the first reading, which lacked it.
+        (900, None, &[]),
+        // The server's clock differs a little.
+        (997, None, &["+7 @1000"]),
+        (1012, None, &["+7 @1000"]),
+    ] {
         let mut state = SeriesState::new(Temporality::Delta);
         assert_eq!(points(&mut state, 1000, ""), [""; 0]);
-        let body = format!("# TYPE c counter\nc_total 7 {}\nc_created {}\n", EPOCH + 1009, EPOCH + created);
+        let timestamp = timestamp.map(|timestamp: u64| format!(" {}", EPOCH + timestamp)).unwrap_or_default();
+        let body = format!("# TYPE c counter\nc_total 7{timestamp}\nc_created {}\n", EPOCH + created);
         assert_eq!(points(&mut state, 1010, &body), expected, "{created}");
     }
 }

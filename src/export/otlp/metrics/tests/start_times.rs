@@ -183,6 +183,22 @@ fn a_reported_start_time_is_used() {
 }
 
 #[test]
+fn a_start_that_was_reported_before_it_came_is_no_restart() {
+    for (temporality, expected) in [
+        (Temporality::Cumulative, [&["c{a} 5 @3"][..], &["c{a} 1 @10"], &["c{a} 1 @10", "c{b} 2 @23"], &["c{a} 3 @10", "c{b} 2 @23"]]),
+        (Temporality::Delta, [&[][..], &["c{a} +1 @10"], &["c{a} +0 @20", "c{b} +2 @23"], &["c{a} +2 @30", "c{b} +0 @30"]]),
+    ] {
+        let bodies = [
+            Since(3, "# TYPE c counter\nc{l=\"a\"} 5\n"),
+            Since(23, "# TYPE c counter\nc{l=\"a\"} 1\n"),
+            Since(23, "# TYPE c counter\nc{l=\"a\"} 1\nc{l=\"b\"} 2\n"),
+            Since(23, "# TYPE c counter\nc{l=\"a\"} 3\nc{l=\"b\"} 2\n"),
+        ];
+        steps(temporality, &bodies.into_iter().zip(expected).collect::<Vec<_>>());
+    }
+}
+
+#[test]
 fn a_series_that_becomes_nan_ends() {
     const NONE: &str = "# TYPE c counter\nc NaN\n# TYPE g gauge\ng NaN\n";
     const SOME: &str = "# TYPE c counter\nc 5\n# TYPE g gauge\ng 1\n";
