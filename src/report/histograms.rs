@@ -63,7 +63,9 @@ impl HistogramSeries {
             }
             if !std::mem::replace(&mut series.ended, true) {
                 let (attributes, flags) = (otlp_attributes(&series.attributes, system), DataPointFlags::NoRecordedValueMask as u32);
-                let end_marker = HistogramDataPoint { attributes, time_unix_nano, flags, ..Default::default() };
+                // Zeros with the same bounds: Prometheus ends only the buckets that the marker contains.
+                let zeros = point(&series.histogram, Some(&series.histogram), None);
+                let end_marker = HistogramDataPoint { attributes, time_unix_nano, flags, ..zeros };
                 add_point(&mut metrics, series.metric, temporality, end_marker);
             }
             !transition.status.is_good || transition.has_same_rules() && retention.keeps(series.time)

@@ -7,7 +7,7 @@
 use super::point_writer::{MetricHeader, Point, PointWriter};
 use super::request_writer::MetricsRequestWriter;
 use crate::model::{FamilyType, SamplePosition, SamplePositions, SelectedFamily, is_scope_info};
-use crate::report::{DeltaBase, EndedSamples, NativeReport};
+use crate::report::{DeltaBase, EndedSamples, NativeReport, UnixNanos};
 
 /// The scope of native metrics whose labels name no scope.
 pub const NATIVE_SCOPE: &str = "postmeter.native";
@@ -97,6 +97,8 @@ impl<'a> NativeCursor<'a> {
             let mut point = Point { value: sample.value(), base: None, start: None, time: report.time };
             if is_rising {
                 point.start = report.starts.get(self.rising).copied().flatten();
+            } else if kind == FamilyType::Summary {
+                point.start = sample.created().and_then(UnixNanos::new).filter(|created| *created <= report.read_until);
             }
             let base = if is_delta { report.delta_base(self.delta) } else { DeltaBase::Zero };
             if let Some((value, time)) = report.base_value(base) {

@@ -28,6 +28,31 @@ pub(crate) struct Point<'a> {
     pub time: UnixNanos,
 }
 
+/// The flags of a point.
+#[derive(Clone, Copy, Debug)]
+enum Flags {
+    None,
+    /// The series has ended.
+    NoRecordedValue,
+}
+
+impl Flags {
+    /// The encoded length of the field.
+    const fn len(self) -> usize {
+        match self {
+            Self::None => 0,
+            Self::NoRecordedValue => 2,
+        }
+    }
+
+    fn write(self, to: &mut Vec<u8>, field: u8) {
+        match self {
+            Self::None => {}
+            Self::NoRecordedValue => to.extend_from_slice(&[field, DataPointFlags::NoRecordedValueMask as u8]),
+        }
+    }
+}
+
 /// The fields of a metric before its points.
 pub(crate) struct MetricHeader<'a> {
     family: &'a SelectedFamily<'a>,
@@ -169,8 +194,8 @@ impl<'p, 'a> PointWriter<'p, 'a> {
                 };
                 if number.is_nan() { Ok(()) } else { self.write_number(header, sample, point, number) }
             }
-            (FamilyType::Histogram, Value::Histogram(histogram)) => self.write_histogram(header, sample, point, histogram),
-            (FamilyType::Summary, Value::Summary(summary)) => self.write_summary(header, sample, point, summary),
+            (FamilyType::Histogram, Value::Histogram(histogram)) => self.write_histogram(header, sample, point, histogram, Flags::None),
+            (FamilyType::Summary, Value::Summary(summary)) => self.write_summary(header, sample, point, summary, Flags::None),
             _ => Ok(()),
         }
     }
@@ -203,11 +228,13 @@ impl<'p, 'a> PointWriter<'p, 'a> {
         sample: &SampleRef<'_>,
         point: &Point<'_>,
         now: &Histogram,
+        flags: Flags,
     ) -> Result<(), RequestFull> {
         const BUCKET_COUNTS: u8 = delimited(6);
         const EXPLICIT_BOUNDS: u8 = delimited(7);
         const EXEMPLARS: u8 = delimited(8);
         const ATTRIBUTES: u8 = delimited(9);
+        const FLAGS: u8 = varint(10);
         let base = match point.base {
             Some(Value::Histogram(base)) => Some(base),
             _ => None,
@@ -218,7 +245,7 @@ impl<'p, 'a> PointWriter<'p, 'a> {
         let (bounds_len, counts_len) = (now.bounds.len() * 8, now.cumulative.len() * 8 + 8);
         let numbers_len = FIXED_LEN + if sum.is_some() { FIXED_LEN } else { 0 };
         let exemplars = header.exemplars(EXEMPLARS, sample, point);
-        let fields_len = numbers_len + field_len(bounds_len) + field_len(counts_len) + exemplars.len();
+        let fields_len = numbers_len + field_len(bounds_len) + field_len(counts_len) + exemplars.len() + flags.len();
         let to = self.start_point(header, labels_len(sample, header.is_scoped) + times_len(point.start) + fields_len)?;
         write_times(to, point.start, point.time);
         to.push(COUNT);
@@ -234,6 +261,7 @@ impl<'p, 'a> PointWriter<'p, 'a> {
         length(to, bounds_len);
         to.extend(now.bounds.iter().flat_map(|bound| bound.to_le_bytes()));
         to.extend_from_slice(&exemplars);
+        flags.write(to, FLAGS);
         labels(to, ATTRIBUTES, sample, header.is_scoped);
         Ok(())
     }
@@ -244,14 +272,17 @@ impl<'p, 'a> PointWriter<'p, 'a> {
         sample: &SampleRef<'_>,
         point: &Point<'_>,
         summary: &Summary,
+        flags: Flags,
     ) -> Result<(), RequestFull> {
         const QUANTILE_VALUES: u8 = delimited(6);
         const ATTRIBUTES: u8 = delimited(7);
+        const FLAGS: u8 = varint(8);
         const QUANTILE: u8 = fixed64(1);
         const VALUE: u8 = fixed64(2);
         let quantiles_len = summary.quantiles.len() * field_len(2 * FIXED_LEN);
-        let to = self.start_point(header, labels_len(sample, header.is_scoped) + 3 * FIXED_LEN + quantiles_len)?;
-        write_times(to, None, point.time);
+        let numbers_len = times_len(point.start) + 2 * FIXED_LEN;
+        let to = self.start_point(header, labels_len(sample, header.is_scoped) + numbers_len + quantiles_len + flags.len())?;
+        write_times(to, point.start, point.time);
         to.push(COUNT);
         to.extend_from_slice(&summary.count.unwrap_or(0).to_le_bytes());
         to.push(SUM);
@@ -263,21 +294,35 @@ impl<'p, 'a> PointWriter<'p, 'a> {
             to.push(VALUE);
             to.extend_from_slice(&value.to_le_bytes());
         }
+        flags.write(to, FLAGS);
         labels(to, ATTRIBUTES, sample, header.is_scoped);
         Ok(())
     }
 
-    /// Writes the end of a series: a point with the flag `NoRecordedValue`.
+    /// Writes the end of a series: a point with the flag `NoRecordedValue`. It has the bounds or quantiles of the last point and zeros,
+    /// because Prometheus ends only the series of those that it contains.
     pub(crate) fn write_end(&mut self, header: &MetricHeader<'_>, sample: &SampleRef<'_>, time: UnixNanos) -> Result<(), RequestFull> {
-        let (attributes, flags) = match header.family.kind() {
-            FamilyType::Histogram => (delimited(9), varint(10)),
-            _ => (delimited(7), varint(8)),
-        };
-        let to = self.start_point(header, labels_len(sample, header.is_scoped) + FIXED_LEN + 2)?;
-        write_times(to, None, time);
-        to.extend_from_slice(&[flags, DataPointFlags::NoRecordedValueMask as u8]);
-        labels(to, attributes, sample, header.is_scoped);
-        Ok(())
+        const ATTRIBUTES: u8 = delimited(7);
+        const FLAGS: u8 = varint(8);
+        let flags = Flags::NoRecordedValue;
+        match sample.value() {
+            value @ Value::Histogram(histogram) => {
+                let point = Point { value, base: Some(value), start: None, time };
+                self.write_histogram(header, sample, &point, histogram, flags)
+            }
+            value @ Value::Summary(Summary { quantiles, .. }) => {
+                let quantiles = quantiles.iter().map(|(quantile, _)| (*quantile, 0.0)).collect();
+                let summary = Summary { quantiles, sum: Some(0.0), count: None };
+                self.write_summary(header, sample, &Point { value, base: None, start: None, time }, &summary, flags)
+            }
+            Value::Number(_) => {
+                let to = self.start_point(header, labels_len(sample, header.is_scoped) + FIXED_LEN + flags.len())?;
+                write_times(to, None, time);
+                flags.write(to, FLAGS);
+                labels(to, ATTRIBUTES, sample, header.is_scoped);
+                Ok(())
+            }
+        }
     }
 
     /// Starts a point of this length, and its metric if necessary.

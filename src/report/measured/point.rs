@@ -67,8 +67,11 @@ impl Point {
     pub(super) fn end_marker(self, time_unix_nano: u64) -> Self {
         let flags = DataPointFlags::NoRecordedValueMask as u32;
         match self {
-            Self::Explicit(HistogramDataPoint { attributes, .. }) => {
-                Self::Explicit(HistogramDataPoint { attributes, time_unix_nano, flags, ..Default::default() })
+            // Prometheus ends only the buckets that the marker contains.
+            Self::Explicit(HistogramDataPoint { attributes, explicit_bounds, bucket_counts, sum, .. }) => {
+                let (bucket_counts, sum) = (vec![0; bucket_counts.len()], sum.map(|_| 0.0));
+                let zeros = HistogramDataPoint { attributes, explicit_bounds, bucket_counts, sum, ..Default::default() };
+                Self::Explicit(HistogramDataPoint { time_unix_nano, flags, ..zeros })
             }
             Self::Exponential(ExponentialHistogramDataPoint { attributes, .. }) => {
                 Self::Exponential(ExponentialHistogramDataPoint { attributes, time_unix_nano, flags, ..Default::default() })

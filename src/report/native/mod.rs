@@ -36,6 +36,9 @@ pub struct NativeReport {
     pub temporality: Temporality,
     /// The start time of each series of the counters and histograms, in their order.
     pub starts: Arc<Vec<Option<UnixNanos>>>,
+    /// The time of the last successful reading before, or else of this one. A later start of a summary is not exported: it may be that of a
+    /// server whose clock is ahead.
+    pub read_until: UnixNanos,
     /// Samples that are exported with their explicit timestamp.
     pub timestamped: TimestampedSamples,
     /// The base of each series that is exported as a delta, in their order. `None` after a failed poll.
@@ -65,7 +68,8 @@ impl NativeReport {
     #[must_use]
     pub fn empty(time: UnixNanos) -> Self {
         let (native, starts, timestamped, resumed, ended) = Default::default();
-        Self { native, time, temporality: Temporality::default(), starts, timestamped, delta_bases: None, previous: None, resumed, ended }
+        let (temporality, read_until) = (Temporality::default(), time);
+        Self { native, time, temporality, starts, read_until, timestamped, delta_bases: None, previous: None, resumed, ended }
     }
 
     /// Returns true if points of this type are exported as deltas.
@@ -146,6 +150,7 @@ impl NativeSeries {
         self.omitted.remove_excess(time);
         let starts = Arc::new(starts);
         let last = self.last_good.replace(LastGoodReading { native: native.clone(), time, starts: starts.clone(), ended: false });
+        let read_until = last.as_ref().map_or(time, |last| last.time);
         // With another prefix, every series has another name.
         let is_renamed = last.as_ref().is_some_and(|last| !last.ended && last.native.prefix() != native.prefix());
         let ended = if is_renamed { EndedSeries::All } else { EndedSeries::Listed(ended) };
@@ -153,7 +158,7 @@ impl NativeSeries {
         let is_referenced = !ended.is_empty() || !delta_bases.is_empty();
         let previous = last.filter(|_| is_referenced).map(|last| (last.native, last.time));
         let (native, delta_bases) = (native.clone(), Some(delta_bases));
-        NativeReport { native, time, temporality, starts, timestamped, delta_bases, previous, resumed, ended }
+        NativeReport { native, time, temporality, starts, read_until, timestamped, delta_bases, previous, resumed, ended }
     }
 
     /// Reports the end of all series, unless it was reported before.
@@ -165,6 +170,7 @@ impl NativeSeries {
             time: transition.time,
             temporality,
             starts: Arc::default(),
+            read_until: transition.time,
             timestamped: self.timestamped.none(transition),
             delta_bases: None,
             previous: last.map(|last| (last.native.clone(), last.time)),

@@ -6,6 +6,7 @@
 
 mod compression;
 mod direct;
+mod ends;
 mod migration;
 mod native;
 mod otlp_json;

@@ -229,11 +229,11 @@ fn canonical_histograms_are_exported_with_the_scalars() {
     let system = || vec![("mail.system.name".to_owned(), "kumomta".to_owned())];
     assert_eq!(points_at(1, Some(3)), [(system(), 3, vec![1, 2], 0, 0)]);
     assert_eq!(points_at(2, Some(2)), [(system(), 2, vec![1, 1], 1, 0)]);
-    assert_eq!(points_at(3, None), [(system(), 0, vec![], 0, 1)]);
+    assert_eq!(points_at(3, None), [(system(), 0, vec![0, 0], 0, 1)]);
     assert_eq!(points_at(4, None), []);
     // The series resumes.
     assert_eq!(points_at(5, Some(4)), [(system(), 4, vec![1, 3], 1, 0)]);
-    assert_eq!(points_at(6, None), [(system(), 0, vec![], 0, 1)]);
+    assert_eq!(points_at(6, None), [(system(), 0, vec![0, 0], 0, 1)]);
     assert_eq!(points_at(7, Some(1)), [(system(), 1, vec![1, 0], 5, 0)]);
     assert_eq!(points_at(8, None), [(system(), 0, vec![], 0, 1)]);
     assert_eq!(points_at(4000, Some(2)), [(system(), 2, vec![1, 1], 5, 0)]);
