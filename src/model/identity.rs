@@ -6,7 +6,7 @@
 //! collide. So the seed is random, constant for the lifetime of the process, and never leaves it.
 
 use super::families::Label;
-use super::{Attributes, FamilyRef, Metric, Point, SampleRef, SelectedFamily};
+use super::{Attributes, FamilyRef, Metric, Point, SampleRef, SelectedFamily, is_scope_label};
 use foldhash::quality::RandomState;
 use std::hash::{BuildHasher, Hash, Hasher};
 use std::sync::LazyLock;
@@ -34,6 +34,12 @@ impl SampleRef<'_> {
     pub(super) fn prometheus_identity(&self) -> u64 {
         let labels = self.stored_labels().iter().filter(|label| label.value().len() > 0);
         labels.map(|label| self.label_hash(*label)).fold(0, u64::wrapping_add)
+    }
+
+    /// A hash of the labels that are attributes of the point in OTLP, as Prometheus compares them: an empty one is equal to a missing one.
+    #[must_use]
+    pub fn point_identity(&self) -> u64 {
+        identity_of_labels(self.labels().filter(|(name, value)| !value.is_empty() && !is_scope_label(name.as_bytes())))
     }
 
     fn label_hash(&self, label: Label) -> u64 {

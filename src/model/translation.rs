@@ -6,6 +6,7 @@
 
 use super::{FamilyType, SelectedFamily, TranslationStrategy, translated_kind, vocabulary};
 use foldhash::fast::RandomState;
+use std::collections::HashSet;
 use std::fmt;
 use std::hash::BuildHasher;
 use std::sync::LazyLock;
@@ -20,7 +21,7 @@ const NAMED_MAX: usize = 16;
 pub struct NameCollision {
     /// The native family.
     pub family: String,
-    /// The other native family, or the canonical metric.
+    /// The other native family, or the canonical metric. The same family if series of it differ only in their scope.
     pub other: String,
     /// The name of both in Prometheus.
     pub translated: String,
@@ -29,6 +30,13 @@ pub struct NameCollision {
 impl fmt::Display for NameCollision {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { family, other, translated } = self;
+        if family == other {
+            write!(f, "series of {family} differ only in their scope, and Prometheus merges them after OTLP; ")?;
+            return write!(
+                f,
+                "set promote_scope_metadata: true in the section otlp of its configuration, or exclude {family} with relay.exclude"
+            );
+        }
         write!(f, "{other} and {family} are both named {translated} in Prometheus after OTLP, where their series may be merged; ")?;
         write!(f, "exclude one with relay.exclude, or rename this target's metrics with relay.prefix")
     }
@@ -60,7 +68,8 @@ impl NameCollisions {
     /// Finds collisions among these families, and with canonical metrics.
     pub(super) fn among<'a>(families: impl Iterator<Item = SelectedFamily<'a>> + Clone) -> Self {
         let mut buffer = String::new();
-        let mut seen: Vec<(u64, u32)> = Vec::new();
+        // The hash of a name, the index of its family, and whether the family itself has the name or a line of it.
+        let mut seen: Vec<(u64, u32, bool)> = Vec::new();
         let mut found = Self::default();
         for (index, family) in families.clone().enumerate() {
             STRATEGY.write_metric_name(&family.name(), &family.unit(), family.kind(), &mut buffer);
@@ -73,22 +82,27 @@ impl NameCollisions {
                     found.add(&family, || format!("Postmeter's own {buffer}"), &buffer);
                     break;
                 }
-                seen.push((hash, index as u32));
+                seen.push((hash, index as u32, suffix.is_empty()));
             }
         }
         seen.sort_unstable();
         let equal = seen.chunk_by(|a, b| a.0 == b.0).filter(|chunk| chunk.len() > 1);
-        let pairs: Vec<(u32, u32)> = equal.flat_map(|chunk| chunk[1..].iter().map(|(_, index)| (chunk[0].1, *index))).collect();
-        if pairs.is_empty() {
+        let mut equal = equal.peekable();
+        if equal.peek().is_none() {
             return found;
         }
         let families: Vec<SelectedFamily<'_>> = families.collect();
-        for (first, second) in pairs {
-            let (Some(first), Some(second)) = (families.get(first as usize), families.get(second as usize)) else { continue };
-            // A family with several scopes is contained once per scope.
-            if first.native_name() != second.native_name() {
-                STRATEGY.write_metric_name(&second.name(), &second.unit(), second.kind(), &mut buffer);
-                found.add(second, || first.name().into_owned(), &buffer);
+        for chunk in equal {
+            let Some(first) = families.get(chunk[0].1 as usize) else { continue };
+            let mut series = HashSet::new();
+            for (_, index, is_whole) in chunk {
+                let Some(family) = families.get(*index as usize) else { continue };
+                // A family with several scopes is contained once per scope.
+                let has_other_name = first.native_name() != family.native_name();
+                if has_other_name || *is_whole && has_equal_series(family, &mut series) {
+                    STRATEGY.write_metric_name(&family.name(), &family.unit(), family.kind(), &mut buffer);
+                    found.add(family, || first.name().into_owned(), &buffer);
+                }
             }
         }
         found
@@ -101,6 +115,14 @@ impl NameCollisions {
             self.named.push(NameCollision { family: family.name().into_owned(), other: other(), translated });
         }
     }
+}
+
+/// Adds the series of a family to those of other scopes. Returns true if one differs from another only in its scope.
+fn has_equal_series(family: &SelectedFamily<'_>, others: &mut HashSet<u64>) -> bool {
+    let own: HashSet<u64> = family.samples().map(|sample| sample.point_identity()).collect();
+    let is_equal = !own.is_disjoint(others);
+    others.extend(own);
+    is_equal
 }
 
 /// The suffixes that the series of a metric have.
@@ -132,6 +154,14 @@ mod tests {
             "# TYPE requests counter\nrequests 3\n# TYPE requests_total counter\nrequests_total 4\n",
             &[("requests", "requests_total", "requests_total")],
         );
+        let scoped = |second: &str| {
+            format!(
+                "# TYPE h histogram\nh_bucket{{otel_scope_name=\"a\",le=\"+Inf\"}} 1\nh_count{{otel_scope_name=\"a\"}} 1\n\
+                     h_bucket{{otel_scope_name=\"b\",le=\"+Inf\"{second}}} 2\nh_count{{otel_scope_name=\"b\"{second}}} 2\n"
+            )
+        };
+        collides(&scoped(""), &[("h", "h", "h")]);
+        collides(&scoped(",l=\"x\""), &[]);
         collides("# TYPE requests gauge\nrequests 3\n# TYPE requests_total counter\nrequests_total 4\n", &[]);
         collides("a__b 1\na_b 2\na_b{l=\"x\"} 3\n", &[("a__b", "a_b", "a_b")]);
         let histogram = "# TYPE a histogram\na_bucket{le=\"+Inf\"} 1\na_count 1\n# TYPE a_count gauge\na_count 5\n";
@@ -142,6 +172,7 @@ mod tests {
             "# TYPE postmeter_poll_errors counter\npostmeter_poll_errors 1\n",
             &[("Postmeter's own postmeter_poll_errors_total", "postmeter_poll_errors", "postmeter_poll_errors_total")],
         );
-        collides("c{otel_scope_name=\"x\"} 1\nc{otel_scope_name=\"y\"} 1\nd 1\n", &[]);
+        collides("c{otel_scope_name=\"x\"} 1\nc{otel_scope_name=\"y\"} 1\nd 1\n", &[("c", "c", "c")]);
+        collides("c{otel_scope_name=\"x\",l=\"1\"} 1\nc{otel_scope_name=\"y\",l=\"2\"} 1\nd 1\n", &[]);
     }
 }

@@ -2,6 +2,7 @@
 
 use super::has_reading_time;
 use crate::model::{SamplePosition, SamplePositions, SelectedFamilies};
+use std::collections::HashSet;
 
 /// The series of the reading before that ended.
 #[derive(Debug)]
@@ -62,6 +63,27 @@ impl Iterator for EndedSamples<'_> {
             self.positions = (self.family < self.native.len()).then(|| self.native.family(self.family).positions());
         }
         self.listed.next().map(|(family, position)| (*family as usize, *position))
+    }
+}
+
+/// Removes from `ended`, of the reading `last`, the series that Prometheus continues with a series of `native` that is new. They differ in their
+/// type, their scope or empty labels only, so the end marker would replace the new sample of the same time.
+pub(super) fn remove_continued(
+    ended: &mut Vec<(u32, SamplePosition)>,
+    last: &SelectedFamilies,
+    native: &SelectedFamilies,
+    new: impl Iterator<Item = (usize, SamplePosition)>,
+) {
+    if ended.is_empty() {
+        return;
+    }
+    let identity = |native: &SelectedFamilies, family: usize, position: SamplePosition| {
+        let sample = native.sample(position).filter(has_reading_time)?;
+        Some((native.family(family).name_identity(), sample.point_identity()))
+    };
+    let new: HashSet<_> = new.filter_map(|(family, position)| identity(native, family, position)).collect();
+    if !new.is_empty() {
+        ended.retain(|(family, position)| identity(last, *family as usize, *position).is_none_or(|identity| !new.contains(&identity)));
     }
 }
 

@@ -20,7 +20,7 @@ use super::{Transition, UnixNanos, is_delta};
 use crate::config::Temporality;
 use crate::model::{FamilyType, SamplePosition, SampleRef, SelectedFamilies, Value};
 use comparison::Comparison;
-use ended::EndedSeries;
+use ended::{EndedSeries, remove_continued};
 use omitted::OmittedSeries;
 use std::sync::Arc;
 use timestamped::{ComparedSeries, TimestampedSeries};
@@ -143,8 +143,13 @@ impl NativeSeries {
         }
         let mut comparison = Comparison::new(self.last_good.as_ref(), &mut self.omitted, native, transition, temporality);
         comparison.compare();
-        let Comparison { mut starts, mut delta_bases, mut resumed, ended, new_families, .. } = comparison;
+        let Comparison { mut starts, mut delta_bases, mut resumed, mut ended, new_families, new_series, .. } = comparison;
         let last = self.last_good.as_ref();
+        if let Some(last) = last {
+            let of_new_families =
+                new_families.iter().flat_map(|family| native.family(*family).positions().map(|position| (*family, position)));
+            remove_continued(&mut ended, &last.native, native, new_series.into_iter().chain(of_new_families));
+        }
         let mut compared = ComparedSeries { last, starts: &mut starts, delta_bases: &mut delta_bases, resumed: &mut resumed };
         let timestamped = self.timestamped.select(native, &new_families, &mut compared, transition, temporality);
         self.omitted.remove_excess(time);

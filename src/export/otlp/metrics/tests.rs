@@ -235,7 +235,7 @@ fn canonical_histograms_are_exported_with_the_scalars() {
     assert_eq!(points_at(5, Some(4)), [(system(), 4, vec![1, 3], 1, 0)]);
     assert_eq!(points_at(6, None), [(system(), 0, vec![0, 0], 0, 1)]);
     assert_eq!(points_at(7, Some(1)), [(system(), 1, vec![1, 0], 5, 0)]);
-    assert_eq!(points_at(8, None), [(system(), 0, vec![], 0, 1)]);
+    assert_eq!(points_at(8, None), [(system(), 0, vec![0, 0], 0, 1)]);
     assert_eq!(points_at(4000, Some(2)), [(system(), 2, vec![1, 1], 5, 0)]);
 }
 

@@ -180,6 +180,30 @@ fn a_series_continues_and_ends_in_its_scope() {
 }
 
 #[test]
+fn a_series_that_changes_only_for_other_receivers_than_prometheus_has_no_end_marker() {
+    let scoped = |version: &str, value: u32| {
+        format!("# TYPE c gauge\nc{{otel_scope_name=\"a\",otel_scope_version=\"{version}\",l=\"x\"}} {value}\n")
+    };
+    let labeled = |label: &str, value: u32| format!("# TYPE c gauge\nc{{k=\"v\"{label}}} {value}\nd 1\n");
+    for (before, after, expected) in [
+        (scoped("1", 1), scoped("2", 2), &["a c{l=x} 2"][..]),
+        (labeled(",l=\"\"", 1), labeled("", 2), &["c{k=v} 2", "d{} 1"]),
+        (labeled("", 1), labeled(",l=\"\"", 2), &["c{k=v,l=} 2", "d{} 1"]),
+        (labeled("", 1), labeled("", 2).replace("c gauge", "c counter"), &["c{k=v} 2", "d{} 1"]),
+        (labeled("", 1), labeled(",l=\"x\"", 2), &["c{k=v} NaN", "c{k=v,l=x} 2", "d{} 1"]),
+        (labeled("", 1), scoped("1", 2), &["c{k=v} NaN", "d{} NaN", "a c{l=x} 2"]),
+    ] {
+        let mut state = SeriesState::default();
+        pushed(&mut state, &reading(1_700_000_000, &before));
+        let mut found = series(&pushed(&mut state, &reading(1_700_000_010, &after)));
+        let mut expected: Vec<_> = expected.iter().map(|line| (*line).to_owned()).collect();
+        found.iter_mut().for_each(|line| *line = line.trim_start_matches("postmeter.native ").to_owned());
+        (found.sort(), expected.sort());
+        assert_eq!(found, expected, "{before} {after}");
+    }
+}
+
+#[test]
 fn types_and_units_follow_the_specification() {
     let body = "# TYPE c counter\n# UNIT c seconds\nc_total 1\n# TYPE g gauge\n# UNIT g bytes_per_second\ng 1\n# TYPE i info\ni_info{v=\"1\"} 1\n\
                 # TYPE s stateset\ns{s=\"on\"} 1\ns{s=\"off\"} 0\nu 1\n# TYPE h histogram\n# UNIT h ratio\nh_bucket{le=\"+Inf\"} 1\nh_count 1\n# TYPE y summary\ny_count 1\n";

@@ -9,7 +9,6 @@ use crate::config::Temporality;
 use crate::model::{FamilyType, SamplePosition, SelectedFamilies, SelectedFamily};
 use crate::report::counted_value::{Change, CountedValue};
 use crate::report::{Transition, UnixNanos, is_delta};
-use std::collections::HashSet;
 
 /// The suffixes of the families that the lines of a histogram form if its type is missing.
 const HISTOGRAM_SUFFIXES: [&str; 3] = ["_bucket", "_count", "_sum"];
@@ -35,11 +34,14 @@ pub(super) struct Comparison<'a> {
     pub ended: Vec<(u32, SamplePosition)>,
     /// Indices of families that the last reading did not have, or had with another type.
     pub new_families: Vec<usize>,
+    /// New series of families that the last reading had.
+    pub new_series: Vec<(usize, SamplePosition)>,
 }
 
 /// A family, where its results are stored, and the same family in the last reading.
 struct FamilyPair {
-    /// The index of the family in the last reading.
+    /// The index of the family in this reading and in the last one.
+    index: usize,
     last_index: usize,
     /// Index of the family's first entry in `starts`, in `delta_bases`, and in the starts of the last reading.
     first_start: usize,
@@ -77,6 +79,7 @@ impl<'a> Comparison<'a> {
             resumed: Vec::new(),
             ended: Vec::new(),
             new_families: Vec::new(),
+            new_series: Vec::new(),
         }
     }
 
@@ -91,12 +94,12 @@ impl<'a> Comparison<'a> {
                     found = Some((last_index, last, first_last_start));
                 } else {
                     is_retyped |= has_same_name;
-                    self.end_family(last_index, &last, first_last_start, has_same_name.then_some(&family));
+                    self.end_family(last_index, &last, first_last_start);
                 }
                 first_last_start += if is_cumulative(last.kind()) { last.series() } else { 0 };
                 last_index += 1;
             }
-            let pair = self.begin_family(&family, is_retyped, found.as_ref().map(|(index, last, start)| (*index, last, *start)));
+            let pair = self.begin_family(index, &family, is_retyped, found.as_ref().map(|(index, last, start)| (*index, last, *start)));
             match found {
                 Some((_, last, _)) => self.compare_family(&pair, &family, &last),
                 None => {
@@ -106,7 +109,7 @@ impl<'a> Comparison<'a> {
             }
         }
         while let Some(last) = self.last_family(last_index) {
-            self.end_family(last_index, &last, first_last_start, None);
+            self.end_family(last_index, &last, first_last_start);
             first_last_start += if is_cumulative(last.kind()) { last.series() } else { 0 };
             last_index += 1;
         }
@@ -117,21 +120,11 @@ impl<'a> Comparison<'a> {
         (index < native.len()).then(|| native.family(index))
     }
 
-    /// Ends a family of the last reading that is missing now, or whose name now has another type (`retyped`).
-    fn end_family(
-        &mut self,
-        last_index: usize,
-        last_family: &SelectedFamily<'a>,
-        first_last_start: usize,
-        retyped: Option<&SelectedFamily<'a>>,
-    ) {
+    /// Ends a family of the last reading that is missing now, or whose name now has another type.
+    fn end_family(&mut self, last_index: usize, last_family: &SelectedFamily<'a>, first_last_start: usize) {
         let Some(last) = self.last else { return };
         if !last.ended && !self.is_split_differently(last_family) {
-            let continued: HashSet<u64> = retyped.map(exported_identities).unwrap_or_default();
-            let has_ended = |position: &SamplePosition| {
-                let sample = last.native.sample(*position).filter(has_reading_time);
-                sample.is_some_and(|sample| !continued.contains(&sample.identity()))
-            };
+            let has_ended = |position: &SamplePosition| last.native.sample(*position).is_some_and(|sample| has_reading_time(&sample));
             self.ended.extend(last_family.positions().filter(has_ended).map(|position| (last_index as u32, position)));
         }
         self.remember_omitted(last, last_family, first_last_start, last_family.positions().enumerate());
@@ -224,6 +217,7 @@ impl<'a> Comparison<'a> {
     /// and the index of its first start time.
     fn begin_family(
         &mut self,
+        index: usize,
         family: &SelectedFamily<'_>,
         is_retyped: bool,
         last: Option<(usize, &SelectedFamily<'_>, usize)>,
@@ -253,11 +247,6 @@ impl<'a> Comparison<'a> {
                 slots.1.into_iter().for_each(|slot| *slot = base);
             }
         }
-        FamilyPair { last_index, first_start, first_base, first_last_start, is_cumulative, delta, transition }
+        FamilyPair { index, last_index, first_start, first_base, first_last_start, is_cumulative, delta, transition }
     }
-}
-
-/// The identities of the series of a family that are exported.
-fn exported_identities(family: &SelectedFamily<'_>) -> HashSet<u64> {
-    family.samples().filter(|sample| !is_nan(sample.value())).map(|sample| sample.identity()).collect()
 }

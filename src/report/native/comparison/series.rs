@@ -87,6 +87,7 @@ impl<'a> Comparison<'a> {
             before.extend(by_identity.into_values());
             before.sort_unstable();
         }
+        self.new_series.extend(now.iter().map(|(_, position)| (pair.index, *position)));
         if pair.is_cumulative && !self.omitted.is_empty() {
             now.into_iter().for_each(|a| self.resume(pair, family, a));
         }
