@@ -8,8 +8,9 @@
 //!
 //! # Status codes
 //!
-//! 200, 401 without a valid credential, 404 for an unknown target, and 503 for "later": senders give up at other codes. A request of an
-//! authenticated sender that cannot be read gets 200 and is counted, because no retry would change it.
+//! 200; 401 without a valid credential; 404 for an unknown target; 415 for a `Content-Encoding` other than gzip; 400 for a body that cannot be
+//! decompressed; and 503 for everything that a later attempt can change, because senders give up at other codes. An item of an authenticated
+//! request that cannot be read is counted, and the request gets 200, because no retry would change it.
 //!
 //! # Bodies are read whole, and their records page by page
 //!

@@ -11,6 +11,7 @@ mod tokens;
 use crate::support::files;
 use imports::forbidden_imports;
 use paths::paths;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use tokens::tokens;
 
@@ -178,6 +179,32 @@ fn every_module_has_a_rule() {
     let mut known: Vec<_> = LAYERS.iter().map(|(name, _)| Path::new(SRC).join(name)).collect();
     known.sort();
     assert_eq!(modules, known);
+}
+
+/// The table of `docs/architecture.md` lists the same modules and imports as [`LAYERS`].
+#[test]
+fn the_documented_table_is_the_enforced_one() {
+    let page = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/architecture.md")).unwrap();
+    let (_, section) = page.split_once("## Modules and their allowed imports").unwrap();
+    let section = section.split("\n## ").next().unwrap();
+    let documented: BTreeMap<&str, BTreeSet<&str>> = section.lines().filter_map(documented_imports).collect();
+    let enforced = LAYERS.iter().map(|(module, below)| (*module, below.iter().copied().collect())).collect();
+    assert_eq!(documented, enforced);
+}
+
+/// The module of a row of the table and the modules that it may import; `None` for other lines.
+fn documented_imports(line: &str) -> Option<(&str, BTreeSet<&str>)> {
+    let cells: Vec<&str> = line.split('|').map(str::trim).collect();
+    let [_, module, _, imports, _] = cells[..] else { return None };
+    let module = module.strip_prefix('`')?.strip_suffix('`')?;
+    let imports = match imports {
+        "nothing of ours" | "nothing" | "no other module" => BTreeSet::new(),
+        imports => match imports.strip_prefix("everything but ") {
+            Some(forbidden) => LAYERS.iter().map(|(name, _)| *name).filter(|name| *name != module && *name != forbidden).collect(),
+            None => imports.split(", ").collect(),
+        },
+    };
+    Some((module, imports))
 }
 
 /// The forbidden crates that a file of `src` uses.
