@@ -82,14 +82,14 @@ fn read_within(limits: ReadingLimits, body: String, declared: Option<TextFormat>
             if reader.exceeds_limits() {
                 return Ok(());
             }
+            if reader.search_bytes_left == 0 {
+                return Err(ReadError::Malformed("too many of its label values do not end".to_owned()));
+            }
         }
-        let (unclosed_line, search_bytes_left) = (reader.unclosed_line, reader.search_bytes_left);
+        let unclosed_line = reader.unclosed_line;
         reader.pending.finish(reader.out);
         if let Some(line) = unclosed_line {
             return Err(ReadError::Malformed(format!("it is truncated inside a label value: `{}`", quote(line))));
-        }
-        if search_bytes_left == 0 {
-            return Err(ReadError::Malformed("too many of its label values do not end".to_owned()));
         }
         match (reader.out.series(), first_unreadable) {
             (0, Some(line)) => Err(ReadError::Malformed(format!("no line of it is a sample; the first one is `{}`", quote(line)))),

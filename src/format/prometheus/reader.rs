@@ -91,7 +91,7 @@ impl<'b, 'a> Reader<'b, 'a> {
         Some(rest[..end].trim_ascii())
     }
 
-    /// Returns `true` if the response exceeds a limit of the builder, or this reader's limit for searches.
+    /// Returns `true` if the response exceeds a limit of the builder.
     pub(super) fn exceeds_limits(&mut self) -> bool {
         let limits = *self.out.limits();
         if self.out.distributions() + self.pending.len() > limits.distributions_max {
@@ -100,7 +100,7 @@ impl<'b, 'a> Reader<'b, 'a> {
         if self.known.len() > limits.types_max {
             self.out.exceed(limits.types());
         }
-        self.out.exceeded_limit().is_some() || self.search_bytes_left == 0
+        self.out.exceeded_limit().is_some()
     }
 
     /// Reads the next line if it is a plain one and its sample belongs to the current family. Returns `false` if the line was not read.

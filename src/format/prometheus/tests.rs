@@ -57,10 +57,27 @@ fn only_an_unreadable_line_is_lost() {
 
 #[test]
 fn unclosed_quotes_are_searched_in_linear_time() {
-    for line in ["x{q=\"\n", "x{q=\"a\n", "x{q=\"a\"b\n", "x{a=\"\",q=\"\n", "x{q=\"\\\n", "x{q=\"a\"} b\n", "x{q=\"a\"} b\nx{q=\"a\"} 1\n"]
-    {
-        let _ = read_unterminated(line.repeat(20_000));
+    let truncated = |line: &str| Err(ReadError::Malformed(format!("it is truncated inside a label value: `{line}`")));
+    let without_sample = |line: &str| Err(ReadError::Malformed(format!("no line of it is a sample; the first one is `{line}`")));
+    for (line, expected) in [
+        ("x{q=\"\n", truncated("q=\"")),
+        ("x{q=\"a\n", truncated("q=\"a")),
+        ("x{q=\"a\"b\n", without_sample("x{q=\"a\"b")),
+        ("x{a=\"\",q=\"\n", truncated("a=\"\",q=\"")),
+        ("x{q=\"\\\n", truncated("q=\"\\")),
+        ("x{q=\"a\"} b\n", without_sample("x{q=\"a\"} b")),
+        ("x{q=\"a\"} b\nx{q=\"a\"} 1\n", Ok(20_000)),
+    ] {
+        assert_eq!(read_unterminated(line.repeat(20_000)).map(|families| families.series()), expected, "{line:?}");
     }
+}
+
+#[test]
+fn a_long_line_is_not_searched_for_each_unclosed_quote() {
+    let long_line = format!("y{{q=\"{}\"}} 1\n", "v".repeat(10_000));
+    let read = |unclosed: usize| read_unterminated("x{q=\"a\"b\n".repeat(unclosed) + &long_line).map(|families| families.series());
+    assert_eq!(read(10), Ok(1));
+    assert_eq!(read(20_000), Err(ReadError::Malformed("too many of its label values do not end".to_owned())));
 }
 
 #[test]
