@@ -77,13 +77,13 @@ fn related<'w>(name: &str, candidates: &[&'w str]) -> Option<&'w str> {
     if name.chars().count() < FRAGMENT_CHARS_MIN {
         return None;
     }
-    let words =
-        |text: &str| text.split(|c: char| !c.is_alphanumeric()).filter(|word| !word.is_empty()).map(str::to_owned).collect::<Vec<_>>();
-    let wanted = words(name);
+    let parts =
+        |text: &str| text.split(|c: char| !c.is_alphanumeric()).filter(|part| !part.is_empty()).map(str::to_owned).collect::<Vec<_>>();
+    let wanted = parts(name);
     let is_related = |candidate: &&&str| {
         let candidate = candidate.to_lowercase();
-        let has_words = || !wanted.is_empty() && wanted.iter().all(|word| words(&candidate).contains(word));
-        candidate.starts_with(name) || (candidate.len() >= FRAGMENT_CHARS_MIN && name.starts_with(&candidate)) || has_words()
+        let has_all_parts = || !wanted.is_empty() && wanted.iter().all(|part| parts(&candidate).contains(part));
+        candidate.starts_with(name) || (candidate.len() >= FRAGMENT_CHARS_MIN && name.starts_with(&candidate)) || has_all_parts()
     };
     candidates.iter().filter(is_related).min_by_key(|candidate| candidate.len()).copied()
 }

@@ -18,8 +18,8 @@ printf '%s\n' "${COMPREPLY[@]}"
 /// Returns what bash offers for a line, or `None` without bash.
 fn complete(line: &str) -> Option<Vec<String>> {
     let script = stdout(&postmeter().args(["completions", "bash"]).output().unwrap());
-    let words = line.split(' ');
-    let output = Command::new("bash").args(["--norc", "-c", COMPLETE, "bash", &script]).args(words).output().ok()?;
+    let arguments = line.split(' ');
+    let output = Command::new("bash").args(["--norc", "-c", COMPLETE, "bash", &script]).args(arguments).output().ok()?;
     assert!(output.status.success() && output.stderr.is_empty(), "{line}: {}", String::from_utf8_lossy(&output.stderr));
     Some(stdout(&output).lines().filter(|word| !word.is_empty()).map(str::to_owned).collect())
 }

@@ -125,8 +125,8 @@ proptest! {
         let encoded = encode(outer, &encode(inner, &secret));
         let redactor = Redactor::of([secret.as_str()]);
         let text = redactor.redacted(format!("{before} {encoded} {after}"));
-        let encoded_is_gone = !text.contains(encoded.trim_end_matches('='));
-        prop_assert!(encoded_is_gone, "{secret:?} as {encoded:?} in {text:?}");
+        let encoded_is_redacted = !text.contains(encoded.trim_end_matches('='));
+        prop_assert!(encoded_is_redacted, "{secret:?} as {encoded:?} in {text:?}");
         prop_assert!(text.contains(HIDDEN), "{secret:?} as {encoded:?} in {text:?}");
         prop_assert!(text.len() <= before.len() + after.len() + 2 + HIDDEN.len() + 24, "{secret:?} as {encoded:?} leaves {text:?}");
         prop_assert_eq!(redactor.redacted(text.clone()), text);

@@ -113,21 +113,23 @@ fn grafana_routes_as_alertmanager_does() {
         let times = times.map(|key| text(route, key).to_owned());
         (text(route, "receiver").trim_start_matches("mail-").to_owned(), matchers, times)
     };
-    let theirs = |route: &Value| {
+    let of_alertmanager = |route: &Value| {
         let matchers = route["matchers"].as_array().into_iter().flatten().map(|matcher| matcher.as_str().unwrap().replace('"', ""));
         settings(route, matchers.collect())
     };
-    let ours = |route: &Value| {
+    let of_grafana = |route: &Value| {
         assert!(names.contains(&text(route, "receiver")), "{route}");
         let matcher = |matcher: &Value| matcher.as_array().unwrap().iter().map(|part| part.as_str().unwrap()).collect::<String>();
         settings(route, route["object_matchers"].as_array().into_iter().flatten().map(matcher).collect())
     };
     let (root, policy) = (&alertmanager["route"], &policies["policies"][0]);
-    assert_eq!(ours(policy), theirs(root));
+    assert_eq!(of_grafana(policy), of_alertmanager(root));
     assert_eq!(policy["group_by"], root["group_by"]);
-    let (routes, ours_of): (Vec<_>, Vec<_>) =
-        (root["routes"].as_array().unwrap().iter().map(theirs).collect(), policy["routes"].as_array().unwrap().iter().map(ours).collect());
-    assert_eq!(ours_of, routes);
+    let (routes, policies_of_grafana): (Vec<_>, Vec<_>) = (
+        root["routes"].as_array().unwrap().iter().map(of_alertmanager).collect(),
+        policy["routes"].as_array().unwrap().iter().map(of_grafana).collect(),
+    );
+    assert_eq!(policies_of_grafana, routes);
 }
 
 #[test]

@@ -154,8 +154,9 @@ pub async fn read_to_end(mut stream: impl AsyncRead + Unpin) -> Vec<u8> {
 }
 
 /// Waits until the condition is true.
-pub async fn until<F: Future<Output = bool>>(description: &str, condition: impl FnMut() -> F) {
-    wait_until_async(condition, TIMEOUT, description).await;
+#[track_caller]
+pub fn until<F: Future<Output = bool>>(description: &str, condition: impl FnMut() -> F) -> impl Future<Output = ()> {
+    wait_until_async(condition, TIMEOUT, description)
 }
 
 pub fn sha256(token: &str) -> String {

@@ -89,8 +89,8 @@ fn init_repeats_a_question_after_invalid_input() {
     let Ok(mut child) = script.env_remove("POSTMETER_CONFIG").stdin(Stdio::piped()).stdout(Stdio::piped()).spawn() else {
         return skipped("init_repeats_a_question_after_invalid_input", "script is not installed");
     };
-    let answers = format!("stalwrt\nkumomta\nexample.com\nhttp://{closed}\n");
-    child.stdin.as_mut().unwrap().write_all(answers.as_bytes()).unwrap();
+    let input = format!("stalwrt\nkumomta\nexample.com\nhttp://{closed}\n");
+    child.stdin.as_mut().unwrap().write_all(input.as_bytes()).unwrap();
     let printed = stdout(&child.wait_with_output().unwrap());
     for text in ["did you mean stalwart?", "--url: is not a valid URL", "Connection refused", "nothing was written"] {
         assert!(printed.contains(text), "{text}: {printed}");

@@ -87,14 +87,16 @@ fn has_private_term(name: &str) -> bool {
     PRIVATE_TERMS.iter().any(|word| snake.contains(&format!("_{word}_")))
 }
 
-/// The names of functions, types, constants, modules, variants, fields and parameters that a file declares.
+/// The names of functions, types, constants, modules, variants, fields, parameters and variables that a file declares.
 fn declared_names(tokens: &[String]) -> Vec<&str> {
-    const KEYWORDS: [&str; 8] = ["fn", "struct", "enum", "trait", "type", "const", "static", "mod"];
+    const KEYWORDS: [&str; 9] = ["fn", "struct", "enum", "trait", "type", "const", "static", "mod", "let"];
     let mut names = Vec::new();
     for (at, token) in tokens.iter().enumerate() {
         let next = tokens.get(at + 1).map_or("", String::as_str);
         if KEYWORDS.contains(&token.as_str()) {
             names.push(next);
+            // `let mut name` and `static mut NAME`.
+            names.extend(tokens.get(at + 2).filter(|_| next == "mut").map(String::as_str));
         }
         if token == "enum" {
             names.extend(variants(&tokens[at..]));
@@ -140,7 +142,10 @@ fn the_checker_finds_private_terms() {
         ("fn what_it_says() {}", &["what_it_says"][..]),
         ("struct Told { pub said: u8, other: String }", &["Told", "said"]),
         ("enum E { #[a(b)] Asked(u8), B { word: u8 }, C, Gone }", &["Asked", "word", "Gone"]),
-        ("const WAYS_OUT: u8 = 1; mod news; fn a(stand_in: u8) { let said = told(); }", &["WAYS_OUT", "news", "stand_in"]),
+        (
+            "const WAYS_OUT: u8 = 1; mod news; fn a(stand_in: u8) { let said = told(); let mut asked = 1; }",
+            &["WAYS_OUT", "news", "stand_in", "said", "asked"],
+        ),
         ("fn essays(passwords: u8) -> Tellurium { \"fn said() {}\" } // fn told()", &[]),
     ] {
         let tokens = all_tokens(text);

@@ -172,10 +172,10 @@ async fn a_server_that_is_slower_than_a_scrape_may_wait_is_up() {
     // Two more scrapes are expected, but do not come.
     let polled = server.count();
     tokio::time::sleep(Duration::from_secs(9)).await;
-    assert!(server.count() <= polled + 2, "it is polled for nobody");
+    assert!(server.count() <= polled + 2, "it is polled although no scrape is expected");
     let polled = server.count();
     tokio::time::sleep(Duration::from_secs(4)).await;
-    assert_eq!(server.count(), polled, "it is polled for nobody");
+    assert_eq!(server.count(), polled, "it is polled although no scrape is expected");
 }
 
 #[tokio::test]

@@ -224,13 +224,13 @@ async fn optional_parts_are_cancelled_after_a_slow_required_part() {
     .await;
     let keys = format!("system: stalwart, url: '{}', username: u, password: p, parts: {{queue: {{token: x}}}}, timeout: 20s", server.url());
     let target = target(&keys);
-    let asks = tokio::spawn({
+    let request = tokio::spawn({
         let target = target.clone();
         async move { target.reading_within(Duration::from_secs(3)).await }
     });
     tokio::time::sleep(Duration::from_millis(2400)).await;
     gate.add_permits(1);
-    let reading = asks.await.unwrap();
+    let reading = request.await.unwrap();
     is_good(&reading);
     assert!(!reading.is_complete());
 }

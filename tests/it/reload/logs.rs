@@ -36,8 +36,9 @@ fn following(name: &str, server: &SimulatedServer, rest: &str) -> String {
     target(name, server, &format!("min_interval: 1s, parts: {{messages: {{interval: 1s, since: 2h}}}}{rest}"))
 }
 
-async fn until(what: &str, condition: impl Fn() -> bool) {
-    wait_until(condition, 3 * SOON, what).await;
+#[track_caller]
+fn until(what: &str, condition: impl Fn() -> bool) -> impl Future<Output = ()> {
+    wait_until(condition, 3 * SOON, what)
 }
 
 #[tokio::test(flavor = "multi_thread")]

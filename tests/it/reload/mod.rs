@@ -92,10 +92,10 @@ async fn a_scrape_in_progress_finishes_with_the_previous_targets() {
     let world = Arc::new(World::start(&file(&[slowly, otherwise.clone()]), true).await);
     world.ready().await;
     slow.silence(true);
-    let asked = slow.requests();
+    let requests_before = slow.requests();
     let (began, mut probes) = (std::time::Instant::now(), tokio::task::JoinSet::new());
     // The reading becomes due, and the next poll hangs.
-    while slow.requests() == asked {
+    while slow.requests() == requests_before {
         assert!(began.elapsed() < world::SOON);
         let world = world.clone();
         probes.spawn(async move { world.scrape("/probe?target=slow", "1").await });
@@ -212,8 +212,8 @@ async fn the_endpoint_is_disabled_by_default_and_requires_post() {
     let closed = file(&[target("a", &kumomta, "")]);
     let world = World::start(&closed, false).await;
     assert_eq!(world.reload().await.0, 403);
-    let answer = world.request(Method::GET, "/-/reload").await;
-    assert_eq!((answer.status().as_u16(), answer.headers()["allow"].to_str().unwrap()), (405, "POST"));
+    let response = world.request(Method::GET, "/-/reload").await;
+    assert_eq!((response.status().as_u16(), response.headers()["allow"].to_str().unwrap()), (405, "POST"));
 
     let opened = World::start(&format!("{closed}reload: {{endpoint: true}}\n"), false).await;
     assert_eq!(opened.reload().await, (200, "reloaded: 1 target: 0 added, 0 changed, 0 removed, 1 unchanged\n".to_owned()));
@@ -233,8 +233,8 @@ async fn the_endpoint_is_disabled_by_default_and_requires_post() {
         ("Origin", "null", 403),
         ("Origin", own.as_str(), 200),
     ] {
-        let answer = by_flag.client.post(by_flag.url("/-/reload")).header(name, value).send().await.unwrap();
-        assert_eq!(answer.status().as_u16(), expected, "{name}: {value}");
+        let response = by_flag.client.post(by_flag.url("/-/reload")).header(name, value).send().await.unwrap();
+        assert_eq!(response.status().as_u16(), expected, "{name}: {value}");
     }
     for world in [world, opened, by_flag] {
         world.end(Vec::new()).await;

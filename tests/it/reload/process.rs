@@ -83,12 +83,12 @@ async fn sighup_reloads_and_an_invalid_file_is_logged() {
     assert!(page.contains("\"b\"") && !page.contains("\"c\""), "{page}");
 
     // The flag overrides the file.
-    let answer = client.post(format!("{url}/-/reload")).send().await.unwrap();
-    assert_eq!(answer.status(), 500);
+    let response = client.post(format!("{url}/-/reload")).send().await.unwrap();
+    assert_eq!(response.status(), 500);
     write(&["c"], "");
-    let answer = client.post(format!("{url}/-/reload")).send().await.unwrap();
+    let response = client.post(format!("{url}/-/reload")).send().await.unwrap();
     assert_eq!(
-        (answer.status().as_u16(), answer.text().await.unwrap().as_str()),
+        (response.status().as_u16(), response.text().await.unwrap().as_str()),
         (200, "reloaded: 1 target: 1 added, 0 changed, 2 removed, 0 unchanged\n")
     );
     running.signal("-TERM");

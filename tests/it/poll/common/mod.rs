@@ -5,6 +5,7 @@ mod server;
 
 pub use server::{Act, Server, chunked, gzip, response, send};
 
+use crate::support::wait_until;
 use postmeter::config::{self, Environment};
 use postmeter::poll::{Clock, Limits, Reading, Target};
 use std::cell::RefCell;
@@ -96,12 +97,9 @@ pub fn has_no_secret(text: &str) {
 }
 
 /// Waits until the condition is true.
-pub async fn until(what: &str, mut so: impl FnMut() -> bool) {
-    let began = Instant::now();
-    while !so() {
-        assert!(began.elapsed() < PATIENCE, "waited in vain: {what}");
-        tokio::time::sleep(Duration::from_millis(2)).await;
-    }
+#[track_caller]
+pub fn until(what: &str, condition: impl FnMut() -> bool) -> impl Future<Output = ()> {
+    wait_until(condition, PATIENCE, what)
 }
 
 /// Captures the log of this thread until it is dropped. Polls run on this thread, because the runtime of a test has no other.
