@@ -9,7 +9,7 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-/// The pause between two looks at log files.
+/// The pause between two checks of log files.
 pub const LOG_FILES_INTERVAL: Duration = Duration::from_secs(1);
 
 /// Log files on this machine.

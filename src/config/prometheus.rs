@@ -218,8 +218,9 @@ fn listen_from_environment(decoder: &mut Decoder<'_>) -> String {
 pub(super) fn check_listen(text: &str) -> Result<(), String> {
     // The text may be a port without a host, or a host without a port.
     let is_port = text.parse::<u16>().is_ok();
-    let address = text.split_once("://").map_or(text, |(_, address)| address);
-    if let (address, true) = address.split_once('/').map_or((address, address != text), |(address, _)| (address, true)) {
+    let after_scheme = text.split_once("://").map_or(text, |(_, rest)| rest);
+    let address = after_scheme.split('/').next().unwrap_or_default();
+    if address != text {
         return Err(format!("{} is a URL; write only its host and port: {}", masked_url(text), masked_url(address)));
     }
     let (host, port) = if is_port { Some(("", text)) } else { text.rsplit_once(':') }

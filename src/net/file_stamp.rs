@@ -7,15 +7,15 @@
 //!
 //! # A change counts once the file has settled
 //!
-//! Two looks in a row have to find the same. A file that is being written is not read in half, and a file that an editor replaces does
-//! not count as deleted.
+//! A change counts when two checks in a row find the same state: a file is not read while it is being written, and a file that an editor
+//! replaces does not count as deleted.
 
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-/// The time between two looks at a file.
-pub const LOOK_INTERVAL: Duration = Duration::from_secs(2);
+/// The time between two checks of a file.
+pub const CHECK_INTERVAL: Duration = Duration::from_secs(2);
 
 /// Metadata that changes when a file is written or replaced. Symbolic links are followed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -47,7 +47,7 @@ impl FileStamp {
 pub(crate) struct FileStamps(Vec<(PathBuf, Option<FileStamp>)>);
 
 impl FileStamps {
-    /// Looks at these files.
+    /// Inspects these files.
     pub(crate) fn of<'p>(paths: impl IntoIterator<Item = &'p Path>) -> Self {
         Self(paths.into_iter().map(|path| (path.to_owned(), FileStamp::of(path))).collect())
     }
@@ -57,7 +57,7 @@ impl FileStamps {
         self.0.iter_mut().filter(|(known, _)| known == path).for_each(|(_, known)| *known = stamp);
     }
 
-    /// Returns true if these files have the same stamps in both. A file that was not looked at counts as missing.
+    /// Returns true if these files have the same stamps in both. A file that was not inspected counts as missing.
     pub(crate) fn agrees<'p>(&self, other: &Self, mut paths: impl Iterator<Item = &'p Path>) -> bool {
         paths.all(|path| self.get(path) == other.get(path))
     }
@@ -67,7 +67,7 @@ impl FileStamps {
     }
 }
 
-/// Files that are looked at again and again.
+/// Files that are checked at intervals.
 #[derive(Clone, Debug, Default)]
 pub struct FileWatch {
     read: FileStamps,
@@ -81,7 +81,7 @@ impl FileWatch {
         self.last = self.read.clone();
     }
 
-    /// Looks at the files. Returns true if they differ from when they were marked, and have settled: the files should be read again.
+    /// Checks the files. Returns true if they differ from when they were marked, and have settled: the files should be read again.
     pub fn has_changed<'p>(&mut self, paths: impl IntoIterator<Item = &'p Path>) -> bool {
         let now = FileStamps::of(paths);
         let is_settled = now == self.last;
@@ -98,7 +98,7 @@ mod tests {
     use std::os::unix::fs::symlink;
 
     #[test]
-    fn a_change_counts_at_the_second_look_and_once() {
+    fn a_change_counts_at_the_second_check_and_once() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("file");
         // A file that was never marked counts as missing.

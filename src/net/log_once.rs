@@ -17,8 +17,8 @@ struct Occurrences<P> {
     problem: P,
     count: u64,
     is_logged: bool,
-    /// A line was logged since there was no problem, about this one or one that preceded it.
-    is_begun: bool,
+    /// The start of this problem, or of one that it replaced, was logged, so its end is logged, too.
+    is_start_logged: bool,
 }
 
 impl<P> Default for ProblemLog<P> {
@@ -44,11 +44,11 @@ impl<P: PartialEq> ProblemLog<P> {
     /// Records an occurrence at this time.
     pub(crate) fn start_at(&mut self, problem: P, now: Instant) -> bool {
         let before = self.current.take();
-        let was_begun = before.as_ref().is_some_and(|before| before.is_begun);
+        let was_start_logged = before.as_ref().is_some_and(|before| before.is_start_logged);
         let (count, was_logged) = before.filter(|before| before.problem == problem).map_or((0, false), |same| (same.count, same.is_logged));
         let is_to_log = !was_logged && self.limit.admit(now);
-        let (is_logged, is_begun) = (was_logged || is_to_log, was_begun || is_to_log);
-        self.current = Some(Occurrences { problem, count: count.saturating_add(1), is_logged, is_begun });
+        let (is_logged, is_start_logged) = (was_logged || is_to_log, was_start_logged || is_to_log);
+        self.current = Some(Occurrences { problem, count: count.saturating_add(1), is_logged, is_start_logged });
         is_to_log
     }
 
@@ -59,7 +59,7 @@ impl<P: PartialEq> ProblemLog<P> {
 
     /// Ends the problem. Returns how many times in a row it occurred; `None` if there was no problem, or its start was not logged.
     pub(crate) fn end(&mut self) -> Option<u64> {
-        self.current.take().filter(|current| current.is_begun).map(|current| current.count)
+        self.current.take().filter(|current| current.is_start_logged).map(|current| current.count)
     }
 
     /// Returns true between the start of a problem and its end.

@@ -20,7 +20,7 @@ mod tls;
 
 pub(crate) use backoff::{Backoff, random_share};
 pub(crate) use file_stamp::FileStamps;
-pub use file_stamp::{FileStamp, FileWatch, LOOK_INTERVAL};
+pub use file_stamp::{CHECK_INTERVAL, FileStamp, FileWatch};
 pub(crate) use file_thread::FileThread;
 pub use file_thread::UnresponsiveFile;
 pub(crate) use headers::{retry_after, secret_header};

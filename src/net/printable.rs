@@ -39,7 +39,8 @@ impl<'t> Escaped<'t> {
         Self { text, keep: |c| matches!(c, '\n' | '\t') }
     }
 
-    /// Of a log formatter, which escapes control characters itself where they are not its own (colors, the end of the line).
+    /// A line of a log formatter. Control characters are kept: the formatter writes its own (colors, the end of the line) and has escaped all
+    /// others.
     #[must_use]
     pub const fn formatted(text: &'t str) -> Self {
         Self { text, keep: char::is_control }

@@ -1,4 +1,4 @@
-//! The causes of errors.
+//! The innermost cause of an error, as text for people and as text to compare occurrences.
 
 use std::error::Error;
 

@@ -18,7 +18,7 @@ pub struct Limits {
     pub(super) admission: Admission,
     pub(super) bodies: BodyBudgets,
     pub(super) readings: MemoryBudget,
-    /// The directory for totals that go on after a restart.
+    /// The directory for totals that continue after a restart.
     pub(super) state_dir: Option<Arc<Path>>,
 }
 
@@ -57,7 +57,7 @@ impl Limits {
         (requests_max < targets.min(RESPONDING_REQUESTS_MAX)).then_some(requests_max)
     }
 
-    /// Keeps the totals of counters that Postmeter adds up in this directory, so that they go on after a restart.
+    /// Keeps the totals of counters that Postmeter adds up in this directory, so that they continue after a restart.
     #[must_use]
     pub fn with_state_dir(self, directory: Option<&Path>) -> Self {
         Self { state_dir: directory.map(Into::into), ..self }

@@ -41,7 +41,7 @@ pub(super) struct TargetState {
     collisions: LoggedSet<NameCollision>,
     pub(super) breaker: CircuitBreaker,
     /// The next poll waits for the concurrency limit.
-    pub(super) waits_for_slot: bool,
+    pub(super) waits_for_limit: bool,
     /// The current poll is an early one, for a scrape that is expected before this time.
     pub(super) early_for: Option<Instant>,
     /// Until this time, scrapes get the latest reading regardless of its age.
@@ -60,7 +60,7 @@ impl TargetState {
         let tally = Tally { is_unpolled: !target.is_polled(), ..Tally::default() };
         let (name, required) = (target.name.clone(), target.source.required().name);
         let reading_age_max = target.min_interval.mul_f64(config::DUE_SHARE);
-        let (waits_for_slot, early_for, early_until, memory_problem, advice) = Default::default();
+        let (waits_for_limit, early_for, early_until, memory_problem, advice) = Default::default();
         Self {
             target: name,
             required,
@@ -76,7 +76,7 @@ impl TargetState {
             part_problems,
             collisions: LoggedSet::new(COLLISIONS_LOGGED_MAX),
             breaker,
-            waits_for_slot,
+            waits_for_limit,
             early_for,
             early_until,
             reading_age_max,
@@ -203,7 +203,7 @@ impl TargetState {
         if let Some(reading) = self.reading_since(requested) {
             return reading;
         }
-        if self.waits_for_slot {
+        if self.waits_for_limit {
             return self.unadmitted_reading(at, limit);
         }
         let error = PollError::Late(limit);

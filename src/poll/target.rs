@@ -53,7 +53,7 @@ pub struct Target {
     pub(super) waiters: Waiters,
     state: Mutex<TargetState>,
     pub(super) refresh: Refresh,
-    /// The file with totals, if they are to go on after a restart.
+    /// The file with totals, if they are to continue after a restart.
     pub(super) totals_file: Option<Arc<TotalsFile>>,
     /// The arrival of the target's delivery records.
     pub records: Arc<RecordArrival>,
@@ -260,9 +260,9 @@ impl Target {
         if let Some(admitted) = admission.try_admit(lane, self.parts.len()) {
             return admitted;
         }
-        self.state().waits_for_slot = true;
+        self.state().waits_for_limit = true;
         let admitted = admission.admit(lane, self.parts.len()).await;
-        self.state().waits_for_slot = false;
+        self.state().waits_for_limit = false;
         admitted
     }
 

@@ -72,8 +72,8 @@ impl Target {
 
     /// Returns true while a poll waits for the concurrency limit.
     #[must_use]
-    pub fn waits_for_slot(&self) -> bool {
-        self.state().waits_for_slot
+    pub fn waits_for_limit(&self) -> bool {
+        self.state().waits_for_limit
     }
 
     /// The state of the target's circuit breaker.

@@ -60,17 +60,17 @@ pub(super) struct ReceivedBody {
 /// The reason why a body was not read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum BodyError {
-    /// There is no memory for it now.
+    /// The limit of memory is reached.
     NoMemory,
-    /// It is larger than the limit.
+    /// The body exceeds its limit.
     TooLarge,
     /// The sender was too slow or has disconnected.
     Incomplete,
-    /// It is compressed in another way than with gzip.
+    /// The `Content-Encoding` is not gzip.
     UnknownEncoding,
-    /// It cannot be decompressed.
+    /// The body cannot be decompressed.
     Damaged,
-    /// There is none. After a connection that broke, some HTTP clients repeat a request without its body and with its headers.
+    /// The request has no body. After a broken connection, some HTTP clients repeat a request with its headers only.
     Missing,
 }
 

@@ -227,7 +227,7 @@ impl App {
             // It is not acknowledged, because the sender would then believe that its records have arrived.
             BodyError::Missing => {
                 self.telemetry.access.refused("empty_body");
-                intake.log("a request without a body was refused with 503, so that its sender sends it again");
+                intake.log("a request without a body was rejected with 503, so that its sender sends it again");
                 Refusal::Later("the request has no body")
             }
         }

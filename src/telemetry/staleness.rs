@@ -32,8 +32,8 @@ pub enum StaleReason {
     NotCollected,
     /// A poll has started and has not ended.
     PollRunning,
-    /// A poll waits for one of the slots that all targets share.
-    WaitsForSlot,
+    /// A poll waits for the concurrency limit that all targets share.
+    WaitsForLimit,
     /// The server fails repeatedly and is polled less often.
     SlowedDown,
 }
@@ -49,7 +49,7 @@ impl fmt::Display for StaleReason {
         f.write_str(match self {
             Self::NotCollected => "no scrape and no push has requested a reading since then",
             Self::PollRunning => "the next poll has started, and the server has not responded yet",
-            Self::WaitsForSlot => "the next poll waits for a free slot, because many other polls are running",
+            Self::WaitsForLimit => "the next poll waits for the concurrency limit, because many other polls are running",
             Self::SlowedDown => "the server failed repeatedly, so that it is polled less often",
         })
     }
@@ -71,7 +71,7 @@ impl StalenessRule {
     pub fn stale_reading(self, target: &Target, now: Instant) -> Option<StaleReading> {
         let age = now.saturating_duration_since(target.latest()?.began);
         let reason = || match target.circuit() {
-            _ if target.waits_for_slot() => StaleReason::WaitsForSlot,
+            _ if target.waits_for_limit() => StaleReason::WaitsForLimit,
             _ if target.is_polling() => StaleReason::PollRunning,
             Circuit::Open { until, .. } if until > now => StaleReason::SlowedDown,
             _ => StaleReason::NotCollected,

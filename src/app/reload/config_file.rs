@@ -1,7 +1,7 @@
 //! The configuration file of a service, and the settings that the command line adds to it.
 
 use crate::config::{self, Config, Environment, LogLevel, Problems, Shard};
-use crate::net::{FileWatch, LOOK_INTERVAL};
+use crate::net::{CHECK_INTERVAL, FileWatch};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -34,7 +34,7 @@ impl ConfigFile {
             environment,
             log_level,
             endpoint,
-            check_interval: LOOK_INTERVAL,
+            check_interval: CHECK_INTERVAL,
             watch: FileWatch::default(),
             text: None,
             accepted: None,

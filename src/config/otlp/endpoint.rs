@@ -80,10 +80,12 @@ fn check_protocol(url: &str, written: &str, protocol: Protocol) -> Result<(), St
 }
 
 fn endpoint_url(text: &str, insecure: bool, path: EndpointPath) -> Result<String, String> {
-    let scheme = match () {
-        () if text.contains("://") => "",
-        () if insecure => "http://",
-        () => "https://",
+    let scheme = if text.contains("://") {
+        ""
+    } else if insecure {
+        "http://"
+    } else {
+        "https://"
     };
     let text = format!("{scheme}{text}");
     let mut url = http_url(&text, "send them in headers")?;

@@ -42,7 +42,7 @@ impl ReceiverConnection {
         Ok(Self { transport, tls_files: Some(tls_files), checked_at: Instant::now() })
     }
 
-    /// Takes the watch of the TLS files if it is time to look at them. They are looked at even while requests succeed, because some receivers
+    /// Takes the watch of the TLS files if they are due for a check. They are checked even while requests succeed, because some receivers
     /// accept a connection with an expired certificate.
     pub(crate) fn take_files_to_check(&mut self, config: &config::Otlp) -> Option<FileWatch> {
         if config.tls.files().paths().next().is_none() || self.checked_at.elapsed() < FILE_CHECK_INTERVAL {

@@ -28,7 +28,7 @@ const POSITIONS_MAX: usize = 2000;
 const OPEN_MAX: usize = 16;
 /// The time after its last change after which a file is believed to be complete although it can be written.
 const SETTLED_AFTER: Duration = Duration::from_secs(600);
-/// A complete file is looked at once in this number of rounds.
+/// A complete file is checked once in this number of rounds.
 const RECHECK_ROUNDS: u64 = 60;
 
 /// The segments in a directory. All operations block on the disk.

@@ -125,7 +125,7 @@ mod tests {
         while !reloaded.is_finished() && began.elapsed() < Duration::from_millis(300) {
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
-        // The look at the file after it was read must not wait for a writer.
+        // The check of the file after it was read must not wait for a writer.
         std::fs::rename(&path, folder.path().join("pipe")).unwrap();
         drop(writer);
         applying.await.unwrap().unwrap();

@@ -209,7 +209,7 @@ impl ErrorView {
             StaleReason::NotCollected => {
                 Some("Postmeter polls only when it is scraped or pushes: is Prometheus scraping it, or is export.otlp configured?")
             }
-            StaleReason::PollRunning | StaleReason::WaitsForSlot | StaleReason::SlowedDown => None,
+            StaleReason::PollRunning | StaleReason::WaitsForLimit | StaleReason::SlowedDown => None,
         };
         Self { message: stale.reason.to_string(), advice }
     }

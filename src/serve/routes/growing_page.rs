@@ -8,7 +8,7 @@ use std::time::Duration;
 
 /// The size of the chunks: large, because each wakes the task that sends it, and small beside the pages whose writing takes long.
 const CHUNK_BYTES: usize = 512 * 1024;
-/// While a reader waits for a chunk, it looks this often whether its client is still connected.
+/// While a reader waits for a chunk, it checks this often whether its client is still connected.
 const CONNECTION_CHECK: Duration = Duration::from_millis(50);
 
 /// A page in chunks, which grows until it is complete.

@@ -33,7 +33,7 @@ pub(super) enum Carry {
     UntilRestart,
 }
 
-/// Returns how a counter goes on after a restart of Postmeter, if its total is not simply the value that the server reports.
+/// Returns how a counter continues after a restart of Postmeter, if its total is not simply the value that the server reports.
 pub(super) fn carry_of(source: &Source, context: &Context, point: &Point) -> Option<Carry> {
     if context.sliding || context.metrics_from_log.contains(point.metric) {
         return None;
@@ -69,7 +69,7 @@ pub(super) struct Present {
     pub window_step: Duration,
     /// The server was found to have restarted since the mapping before.
     pub is_restarted: bool,
-    /// The counters go on after a restart of the server, so their start does not change.
+    /// The counters continue after a restart of the server, so their start does not change.
     pub keeps_start: bool,
 }
 
@@ -108,7 +108,7 @@ pub(super) struct CarriedTotals {
     before: HashMap<u64, Before>,
     /// The totals of now.
     current: Totals,
-    /// The start of the counters of the earlier process, if they go on after a restart of the server.
+    /// The start of the counters of the earlier process, if they continue after a restart of the server.
     since: Option<SystemTime>,
     /// The index of each point in the current totals, by its identity.
     indices: HashMap<u64, usize>,

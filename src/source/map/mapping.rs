@@ -304,7 +304,7 @@ impl<'a> Mapping<'a> {
             point.value = point.value.max(0.0);
         }
         if source.rules().any(|(_, rule)| rule.transform == Transform::Rebase) {
-            // These counters go on after a restart, so a later start is not theirs. Others are found to have restarted when they decrease.
+            // These counters continue after a restart, so a later start is not theirs. Others are found to have restarted when they decrease.
             snapshot.counters_since = memory.first_counters_since.or(snapshot.counters_since);
             memory.first_counters_since = snapshot.counters_since;
         }

@@ -200,7 +200,7 @@ fn a_log_that_is_copied_and_truncated_is_followed() {
         world.has_read(0..3);
         world.append(&message(3));
         world.has_read(0..4);
-        // It is as large as before at the next look.
+        // It is as large as before at the next check.
         world.copy_and_truncate("mail.log.1");
         world.append(&(4..8).map(message).collect::<String>());
         world.has_read(0..8);

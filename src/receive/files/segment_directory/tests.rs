@@ -203,10 +203,10 @@ fn a_segment_that_is_replaced_or_truncated_is_read_from_its_start() {
         let mut writer = Writer::open(world.path(), name);
         (100..150).for_each(|id| writer.write(id));
         writer.finish();
-        // An inode can be used again, so that only the next look notices it.
+        // An inode can be used again, so that only the next check notices it.
         (0..RECHECK_ROUNDS).for_each(|_| drop(world.round()));
         world.has_read(0..150);
-        // Truncated, and larger than before at the next look.
+        // Truncated, and larger than before at the next check.
         std::fs::remove_file(world.path().join(name)).unwrap();
         let mut writer = Writer::open(world.path(), name);
         (150..400).for_each(|id| writer.write(id));
