@@ -2,6 +2,7 @@
 
 use super::cli::CheckArgs;
 use super::{AppError, StartError, connect, print, print_notice};
+use crate::app::plural::pluralize;
 use crate::config::{self, Discovery, LogFiles, Problem, Problems, Target};
 use crate::model::system_time_zone;
 use crate::serve::Access;
@@ -43,14 +44,13 @@ pub(super) async fn check(args: &CheckArgs) -> Result<(), AppError> {
         print_notice(&format!("note: {path}: delivery records are counted but not exported, because export.otlp is off"));
     }
     let targets = discovery.targets(&config.targets).count();
-    let count = |n: usize| format!("{n} {}", if n == 1 { "target" } else { "targets" });
     let config = config.sharded(args.config.shard);
     let shard_targets = config.shard.map(|shard| {
         let names: Vec<_> =
             discovery.targets(&config.targets).map(|target| target.name.as_str()).filter(|name| shard.contains(name)).collect();
         format!("; {} of them in shard {shard}{}{}", names.len(), if names.is_empty() { "" } else { ": " }, names.join(", "))
     });
-    print(&format!("{path}: valid, {}{}\n", count(targets), shard_targets.unwrap_or_default()))?;
+    print(&format!("{path}: valid, {}{}\n", pluralize(targets, "target"), shard_targets.unwrap_or_default()))?;
     if let Some(list) = &config.targets_http {
         let hint = if args.connect { "" } else { "; --connect requests it" };
         print(&format!("more targets come from the list at {}{hint}\n", list.name()))?;

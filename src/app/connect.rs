@@ -2,6 +2,7 @@
 
 use super::AppError;
 use super::healthcheck::{reachable, request_status, shows_postmeter};
+use super::plural::pluralize;
 use crate::config::{Config, Deliveries, Discovery, Otlp, Target, TargetsHttp, TelemetryOtlp};
 use crate::export::otlp::{OtlpExporter, RequestBody, Signal};
 use crate::net::FileThread;
@@ -77,7 +78,7 @@ async fn request_list(list: &TargetsHttp, config: &Config, discovery: &mut Disco
         Some(problems) => Err(problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ")),
         None => {
             let targets = discovery.targets(&[]).count() - before;
-            Ok(format!("a valid list of {targets} {}", if targets == 1 { "target" } else { "targets" }))
+            Ok(format!("a valid list of {}", pluralize(targets, "target")))
         }
     };
     Attempt { name: "targets_http".to_owned(), address: host_and_port(&list.url), result }

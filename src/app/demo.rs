@@ -7,6 +7,7 @@ use super::service::Service;
 use super::{AppError, print_while_open};
 use crate::config::{self, Environment, LogLevel, Problem, Problems};
 use crate::model::Snapshot;
+use crate::net::PRIVATE_DIRECTORY_MODE;
 use crate::simulate::{self, Hook, HookSender, HookSystem, Options, Receiver, SigningKey, SimulatedServer, System};
 use crate::source;
 use crate::telemetry::SelfTelemetry;
@@ -23,8 +24,6 @@ const ANY_PORT: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCA
 const STATUS_INTERVAL: Duration = Duration::from_secs(10);
 /// The keys of a delivery log in the demo.
 const DELIVERY_LOG_KEYS: &str = "interval: 5s, include: [domain, delivery_domain]";
-/// The mode of the temporary directory, which only its owner can read.
-const DIRECTORY_MODE: u32 = 0o700;
 
 pub(super) async fn demo(args: DemoArgs, log_level: Option<LogLevel>) -> Result<(), AppError> {
     let start_error = |what: &str, error: std::io::Error| AppError::Other(format!("cannot start {what}: {error}"));
@@ -158,7 +157,7 @@ fn systems_with_delivery_log(servers: &[SimulatedServer]) -> String {
 
 /// Creates a private temporary directory.
 fn directory() -> std::io::Result<TempDir> {
-    tempfile::Builder::new().prefix("postmeter-demo-").permissions(Permissions::from_mode(DIRECTORY_MODE)).tempdir()
+    tempfile::Builder::new().prefix("postmeter-demo-").permissions(Permissions::from_mode(PRIVATE_DIRECTORY_MODE)).tempdir()
 }
 
 /// Summarizes the state of the targets and of the receiver.

@@ -6,6 +6,7 @@ mod prompt;
 use super::cli::InitArgs;
 use super::{AppError, connect, print, print_notice};
 use crate::config::{CommandLineTarget, Environment, command_line_target, is_target_name, suggestion};
+use crate::net::PRIVATE_FILE_MODE;
 use crate::source::{SOURCES, Source};
 use file::{FirstTarget, SecretValue};
 use prompt::Prompt;
@@ -13,9 +14,6 @@ use std::fs::OpenOptions;
 use std::io::Write as _;
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
-
-/// The mode of the file, which may contain secrets.
-const FILE_MODE: u32 = 0o600;
 
 pub(super) async fn init(args: InitArgs) -> Result<(), AppError> {
     if let Some(name) = args.name.as_ref().filter(|name| !is_target_name(name)) {
@@ -46,7 +44,8 @@ pub(super) async fn init(args: InitArgs) -> Result<(), AppError> {
 
 /// Creates the file. An existing one is not replaced.
 fn write(path: &Path, text: &str) -> Result<(), AppError> {
-    let opened = OpenOptions::new().write(true).create_new(true).mode(FILE_MODE).open(path);
+    // It may contain secrets.
+    let opened = OpenOptions::new().write(true).create_new(true).mode(PRIVATE_FILE_MODE).open(path);
     opened
         .and_then(|mut file| file.write_all(text.as_bytes()))
         .map_err(|error| AppError::Other(format!("cannot write {}: {error}", path.display())))
@@ -102,31 +101,20 @@ fn complete(args: &InitArgs, prompt: &Prompt) -> Result<FirstTarget, AppError> {
 impl FirstTarget {
     /// Checks the URL as that of `scrape`, whatever the credentials.
     fn check_url(&self) -> Result<(), AppError> {
-        let placeholder = || Some("placeholder".to_owned());
         let keys = self.source.required().credential.keys();
-        let flags = CommandLineTarget {
-            system: self.source.name.to_owned(),
-            url: self.url.clone(),
-            username: keys.contains(&"username").then(placeholder).flatten(),
-            password: keys.contains(&"password").then(placeholder).flatten(),
-            token: keys.contains(&"token").then(placeholder).flatten(),
-            ..CommandLineTarget::default()
-        };
-        command_line_target(flags, &Environment::default())?;
-        Ok(())
+        self.check_with(["username", "password", "token"].map(|key| keys.contains(&key)))
     }
 
     /// Checks the flags as those of `scrape`. Variables that the file refers to may be set later, and files may be created later.
     fn check(&self) -> Result<(), AppError> {
-        let placeholder = || Some("placeholder".to_owned());
-        let flags = CommandLineTarget {
-            system: self.source.name.to_owned(),
-            url: self.url.clone(),
-            username: self.username.as_ref().and_then(|_| placeholder()),
-            password: self.password.as_ref().and_then(|_| placeholder()),
-            token: self.token.as_ref().and_then(|_| placeholder()),
-            ..CommandLineTarget::default()
-        };
+        self.check_with([self.username.is_some(), self.password.is_some(), self.token.is_some()])
+    }
+
+    /// Checks the flags as those of `scrape`, with a placeholder for each of user name, password and token that is `true`.
+    fn check_with(&self, credentials: [bool; 3]) -> Result<(), AppError> {
+        let [username, password, token] = credentials.map(|is_set| is_set.then(|| "placeholder".to_owned()));
+        let (system, url) = (self.source.name.to_owned(), self.url.clone());
+        let flags = CommandLineTarget { system, url, username, password, token, ..CommandLineTarget::default() };
         command_line_target(flags, &Environment::default())?;
         Ok(())
     }

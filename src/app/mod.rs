@@ -14,6 +14,7 @@ mod man;
 mod metrics;
 mod one_shot;
 mod otlp_json;
+mod plural;
 mod records;
 mod reload;
 mod run;

@@ -6,6 +6,7 @@ use crate::config::Environment;
 use crate::delivery_log::{HashKey, KEY_BYTES};
 use crate::export::otlp::LogsEncoder;
 use crate::model::{FIELDS, Field, system_time_zone};
+use crate::net::read_limited;
 use crate::source::hook::postfix::PostfixLog;
 use crate::source::hook::segments::{SegmentEnd, SegmentReader, ZSTD_MAGIC};
 use crate::source::{Hook, HookPage, LogFileFormat, Source};
@@ -127,7 +128,7 @@ fn included(names: &[String]) -> Result<Vec<Field>, AppError> {
 fn read_file(path: &Path, hook: &Hook, printer: &mut Printer) -> Result<(), AppError> {
     printer.file = path.display().to_string();
     let failed = |error: std::io::Error| AppError::Other(format!("--file: cannot read {}: {error}", path.display()));
-    let (mut file, received_at): (Box<dyn Read>, SystemTime) = if path.as_os_str() == STANDARD_INPUT {
+    let (file, received_at): (Box<dyn Read>, SystemTime) = if path.as_os_str() == STANDARD_INPUT {
         "standard input".clone_into(&mut printer.file);
         (Box::new(std::io::stdin()), SystemTime::now())
     } else {
@@ -135,8 +136,7 @@ fn read_file(path: &Path, hook: &Hook, printer: &mut Printer) -> Result<(), AppE
         let modified = file.metadata().and_then(|metadata| metadata.modified()).unwrap_or_else(|_| SystemTime::now());
         (Box::new(file), modified)
     };
-    let mut bytes = Vec::new();
-    file.by_ref().take(FILE_BYTES_MAX + 1).read_to_end(&mut bytes).map_err(failed)?;
+    let bytes = read_limited(file, FILE_BYTES_MAX).map_err(failed)?;
     if bytes.len() as u64 > FILE_BYTES_MAX {
         return Err(AppError::Other(format!("{}: exceeds the limit of {FILE_BYTES_MAX} bytes; split it", printer.file)));
     }

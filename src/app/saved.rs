@@ -1,10 +1,10 @@
 //! Saved responses: bodies, gzipped bodies, and the output of `curl -i`.
 
 use crate::model::Families;
+use crate::net::read_limited;
 use crate::source::{Part, ReadError, ResponseBody, Source, TARGET_URL, TextFormat, check_complete};
 use flate2::read::MultiGzDecoder;
 use std::fs::File;
-use std::io::Read;
 
 const GZIP_MAGIC: [u8; 2] = [0x1f, 0x8b];
 
@@ -56,7 +56,7 @@ impl SavedResponse {
         let path = || self.path.clone();
         let file = |error| SavedResponseError::File { path: path(), error };
         let max = self.part.body_bytes_max;
-        let saved = read_limited(File::open(&self.path).map_err(file)?, max).map_err(file)?;
+        let saved = read_limited(File::open(&self.path).map_err(file)?, max as u64).map_err(file)?;
         let Response { status, content_type, body } = parse_response(&saved);
         if let Some(status) = status.filter(|status| !self.part.accepts(status)) {
             let hint = match status.get(..3) {
@@ -68,7 +68,7 @@ impl SavedResponse {
             return Err(SavedResponseError::Status { path: path(), status, hint });
         }
         let body = match body.starts_with(&GZIP_MAGIC) {
-            true => read_limited(MultiGzDecoder::new(body), max).map_err(file)?,
+            true => read_limited(MultiGzDecoder::new(body), max as u64).map_err(file)?,
             false => body.to_vec(),
         };
         if saved.len() > max || body.len() > max {
@@ -83,13 +83,6 @@ impl SavedResponse {
         })?;
         Ok((families, bytes))
     }
-}
-
-/// Reads up to one byte more than the limit, which shows that the limit is exceeded.
-fn read_limited(from: impl Read, max: usize) -> std::io::Result<Vec<u8>> {
-    let mut bytes = Vec::new();
-    from.take(max as u64 + 1).read_to_end(&mut bytes)?;
-    Ok(bytes)
 }
 
 /// A response, with the parts of its head that are used.

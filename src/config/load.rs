@@ -8,10 +8,11 @@ use super::{
     Config, Environment, Export, Health, Problem, Problems, Prometheus, Protocol, Receive, Reload, Shard, SystemsFiles, Target,
     TargetsFiles, TargetsHttp, Telemetry, otel, problem, target, yaml,
 };
+use crate::net::read_limited;
 use crate::source::{Source, SystemList, built_in_problems};
 use std::collections::HashMap;
 use std::fs::File;
-use std::io::{ErrorKind, Read as _};
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 /// The largest size of a configuration file.
@@ -42,9 +43,8 @@ pub fn read(path: &Path) -> Result<String, Problems> {
 pub(super) fn read_text(path: &Path, hint: &str) -> Result<String, Problems> {
     let name = path.display().to_string();
     let of_file = |message: String| Problems::of_file(&name, None, message);
-    let mut bytes = Vec::new();
-    let read = File::open(path).and_then(|file| file.take(FILE_BYTES_MAX as u64 + 1).read_to_end(&mut bytes));
-    read.map_err(|error| {
+    let read = File::open(path).and_then(|file| read_limited(file, FILE_BYTES_MAX as u64));
+    let bytes = read.map_err(|error| {
         let hint = if error.kind() == ErrorKind::NotFound { hint } else { "" };
         Problems::of_file("", None, format!("cannot read {name}: {error}{hint}"))
     })?;

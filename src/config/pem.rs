@@ -1,5 +1,6 @@
 //! PEM certificates and keys, in a file or inline in the configuration.
 
+use crate::net::read_limited;
 use rustls::Error;
 use rustls::crypto::ring;
 use rustls::pki_types::pem::PemObject;
@@ -7,7 +8,6 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::sign::CertifiedKey;
 use std::fmt;
 use std::fs::File;
-use std::io::Read as _;
 use std::path::PathBuf;
 
 /// The largest size of a PEM file.
@@ -41,12 +41,12 @@ impl Pem {
             Self::Inline(text) => return Ok(text.as_bytes().to_vec()),
             Self::File(path) => path,
         };
-        let mut bytes = Vec::new();
-        let read = File::open(path).and_then(|file| file.take(PEM_BYTES_MAX + 1).read_to_end(&mut bytes));
-        match read {
+        match File::open(path).and_then(|file| read_limited(file, PEM_BYTES_MAX)) {
             Err(error) => Err(format!("cannot read {}: {error}", path.display())),
-            Ok(_) if bytes.len() as u64 > PEM_BYTES_MAX => Err(format!("{} exceeds the limit of {PEM_BYTES_MAX} bytes", path.display())),
-            Ok(_) => Ok(bytes),
+            Ok(bytes) if bytes.len() as u64 > PEM_BYTES_MAX => {
+                Err(format!("{} exceeds the limit of {PEM_BYTES_MAX} bytes", path.display()))
+            }
+            Ok(bytes) => Ok(bytes),
         }
     }
 

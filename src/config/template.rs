@@ -3,8 +3,7 @@
 //! The syntax is that of the OpenTelemetry Collector. Paths are relative to the working directory, as they are there.
 
 use super::{Environment, SecretError};
-use crate::net::open_regular_file;
-use std::io::Read as _;
+use crate::net::{open_regular_file, read_limited};
 use std::path::{Path, PathBuf};
 
 /// The largest size of a file that a value is read from.
@@ -124,9 +123,8 @@ impl TemplatePart {
 }
 
 fn read(path: &Path) -> Result<String, SecretError> {
-    let mut bytes = Vec::new();
-    open_regular_file(path)
-        .and_then(|file| file.take(FILE_BYTES_MAX + 1).read_to_end(&mut bytes))
+    let bytes = open_regular_file(path)
+        .and_then(|file| read_limited(file, FILE_BYTES_MAX))
         .map_err(|error| SecretError::File(path.to_owned(), error))?;
     if bytes.len() as u64 > FILE_BYTES_MAX {
         return Err(SecretError::TooLarge(path.to_owned()));

@@ -11,11 +11,10 @@ use super::schema::{HTTP_SERVER, WEB_CONFIG, WEB_RATE_LIMIT};
 use super::server_tls::ServerTls;
 use super::yaml::{self, Node, Value};
 use super::{Environment, FILE_BYTES_MAX, Problem, Problems};
-use crate::net::FileStamp;
+use crate::net::{FileStamp, read_limited};
 use crate::source::SystemList;
 use http::HeaderValue;
 use std::fs::File;
-use std::io::Read as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -65,9 +64,8 @@ impl WebConfig {
         let file = path.display().to_string();
         let of_file = |line, message: String| Problems::of_file(&file, line, message);
         let stamp = FileStamp::of(path);
-        let mut bytes = Vec::new();
-        let read = File::open(path).and_then(|file| file.take(FILE_BYTES_MAX as u64 + 1).read_to_end(&mut bytes));
-        read.map_err(|error| Problems::of_file("", None, format!("cannot read {file}: {error}")))?;
+        let read = File::open(path).and_then(|file| read_limited(file, FILE_BYTES_MAX as u64));
+        let bytes = read.map_err(|error| Problems::of_file("", None, format!("cannot read {file}: {error}")))?;
         if bytes.len() > FILE_BYTES_MAX {
             return Err(of_file(None, format!("exceeds the limit of {FILE_BYTES_MAX} bytes")));
         }

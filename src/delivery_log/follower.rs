@@ -6,7 +6,8 @@ use super::record_id::HashKey;
 use super::search_window::SearchWindow;
 use super::unreadable::UnreadableRecords;
 use super::window_reader::ReadEnd;
-use super::{LogShared, feed::Batch, seconds};
+use super::{LogShared, feed::Batch};
+use crate::model::unix_seconds;
 use crate::net::{Backoff, ProblemLog};
 use crate::poll::{PollError, RecordReader, Target};
 use std::sync::Arc;
@@ -157,7 +158,7 @@ impl Follower {
         let mut is_complete = true;
         self.overflow.start_poll();
         loop {
-            let now = seconds(self.target.now());
+            let now = unix_seconds(self.target.now());
             window = match self.read_window(&mut window, &mut requests).await {
                 Ok(end @ (ReadEnd::Complete | ReadEnd::Incomplete)) => {
                     if matches!(end, ReadEnd::Incomplete) {
@@ -192,7 +193,7 @@ impl Follower {
 
     /// Before the first poll: marks the records that the log already has as known, and derives the start of new records from the newest.
     async fn start_at_newest_records(&mut self) -> Result<(), PollError> {
-        let now = seconds(self.target.now());
+        let now = unix_seconds(self.target.now());
         let mut age = self.first_search;
         let mut page = match self.reader.newest_page(now.saturating_sub(age)).await {
             Err(error @ PollError::Timeout(_)) => {

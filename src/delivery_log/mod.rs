@@ -48,6 +48,7 @@ pub use follower::Follower;
 pub use record_id::{HashKey, KEY_BYTES};
 pub use state_file::{LockedFile, StateError, hash_key};
 
+use crate::model::unix_seconds;
 use crate::poll::Target;
 use crate::telemetry::{CollectedTarget, DeliveryMetrics};
 use parking_lot::{Mutex, MutexGuard};
@@ -55,7 +56,7 @@ use state_file::StateFile;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 use tokio::sync::{mpsc, watch};
 
 /// The capacity of the queue in batches.
@@ -108,7 +109,7 @@ pub fn open(collected: &CollectedTarget, state_dir: &Path) -> Result<Option<(Fol
         Some(cursor) => cursor,
         None => {
             // The cursor is saved at once, so that a restart does not move the start.
-            let first = Cursor::starting(&log, seconds(target.now()), messages.since);
+            let first = Cursor::starting(&log, unix_seconds(target.now()), messages.since);
             state_file.write(&first.encode())?;
             first
         }
@@ -126,9 +127,4 @@ pub fn open(collected: &CollectedTarget, state_dir: &Path) -> Result<Option<(Fol
     let (sender, receiver) = mpsc::channel(QUEUE_BATCHES_MAX);
     let follower = Follower::new(target.clone(), reader, messages.interval, key.clone(), shared.clone(), sender);
     Ok(Some((follower, Feed::new(receiver, shared, state_file), key)))
-}
-
-/// Converts a time to Unix seconds.
-fn seconds(time: SystemTime) -> u64 {
-    time.duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_secs())
 }

@@ -4,7 +4,7 @@
 
 use super::cursor::{Cursor, CursorError};
 use super::record_id::{HashKey, KEY_BYTES};
-use super::seconds;
+use crate::model::unix_seconds;
 use crate::net::quarantine::{BROKEN, OTHER_LOG, quarantine};
 use crate::net::{PRIVATE_FILE_MODE, create_private_directory, replace_private_file};
 use ring::rand::{SecureRandom, SystemRandom};
@@ -130,7 +130,7 @@ impl StateFile {
             Ok(file) => {
                 let written = file.metadata().and_then(|data| data.modified()).map_err(failed(path))?;
                 file.take(FILE_BYTES_MAX).read_to_end(&mut bytes).map_err(failed(path))?;
-                seconds(written)
+                unix_seconds(written)
             }
             Err(error) if error.kind() == ErrorKind::NotFound => return Ok((state_file, None)),
             Err(error) => return Err(failed(path)(error)),
@@ -236,7 +236,7 @@ mod tests {
         let path = directory.path().join("messages-a.cursor");
         std::fs::write(&path, "postmeter-cursor 1\nnonsense").unwrap();
         let (state_file, cursor) = StateFile::open(directory.path(), "a", LOG, OVERLAP).unwrap();
-        let now = seconds(std::time::SystemTime::now());
+        let now = unix_seconds(std::time::SystemTime::now());
         let start = cursor.unwrap().next_start(OVERLAP);
         assert!((now - 60..=now - 9).contains(&start), "{start} at {now}");
         assert!(!path.exists() && directory.path().join("messages-a.cursor.broken").exists());

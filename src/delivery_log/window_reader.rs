@@ -1,13 +1,13 @@
 //! Reads one window of a delivery log, page by page, and queues its new records.
 
+use super::BATCH_RECORDS_MAX;
 use super::feed::{Batch, ReadPosition};
 use super::follower::Follower;
 use super::page_shape::PageShape;
 use super::rounds::RoundEnd;
 use super::search_window::{NextRead, SearchWindow};
-use super::{BATCH_RECORDS_MAX, seconds};
-use crate::model::Record;
 use crate::model::RecordState;
+use crate::model::{Record, unix_seconds};
 use crate::poll::PollError;
 use std::sync::atomic::Ordering;
 use std::time::{Instant, SystemTime};
@@ -38,7 +38,7 @@ impl Follower {
                 return Ok(ReadEnd::OutOfRequests);
             }
             *requests -= 1;
-            let requested_at = seconds(self.target.now());
+            let requested_at = unix_seconds(self.target.now());
             let (start, end, offset) = (window.page_start, window.end, window.rounds.map_or(1, |rounds| rounds.offset));
             let page = match self.reader.page(start, end, offset, window.page_rows).await {
                 Err(PollError::TooLarge(_)) if window.has_large_page() => {

@@ -4,6 +4,7 @@
 use super::families::Text;
 use super::identity::identity_of_labels;
 use super::{ExponentialBuckets, Families, FamiliesBuilder, Repair, Repairs, SampleRef};
+use crate::model::unix_nanos;
 use std::collections::HashMap;
 use std::ops::Range;
 use std::time::SystemTime;
@@ -184,8 +185,8 @@ impl Families {
     /// The same families without start times after `time`: the server's clock is wrong.
     #[must_use]
     pub fn without_starts_after(mut self, time: SystemTime) -> Self {
-        let nanos = time.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_nanos();
-        self.extras.created.retain(|(_, created)| u128::from(*created) <= nanos);
+        let nanos = unix_nanos(time);
+        self.extras.created.retain(|(_, created)| *created <= nanos);
         self
     }
 }

@@ -30,6 +30,7 @@ mod time_zone;
 mod translation;
 mod truncate;
 mod unit;
+mod unix_time;
 pub mod vocabulary;
 
 pub use exemplar::Exemplar;
@@ -59,3 +60,4 @@ pub use target_info::TARGET_INFO;
 pub use time_zone::{system_time_zone, time_zone, time_zone_names};
 pub use translation::NameCollision;
 pub use truncate::cut;
+pub use unix_time::{unix_nanos, unix_seconds};

@@ -7,6 +7,7 @@ mod file_stamp;
 mod file_thread;
 mod headers;
 mod html_entities;
+mod limited_read;
 mod line_limit;
 mod log_once;
 mod masked_url;
@@ -24,11 +25,14 @@ pub use file_stamp::{CHECK_INTERVAL, FileStamp, FileWatch};
 pub(crate) use file_thread::FileThread;
 pub use file_thread::UnresponsiveFile;
 pub(crate) use headers::{retry_after, secret_header};
+pub(crate) use limited_read::read_limited;
 pub(crate) use line_limit::LineLimit;
 pub(crate) use log_once::{LoggedSet, ProblemLog};
 pub use masked_url::masked_url;
 pub use printable::{Escaped, is_unprintable, on_one_line};
-pub use private_file::{PRIVATE_FILE_MODE, create_private_directory, replace_private_file, replace_unsynced_file};
+pub use private_file::{
+    PRIVATE_DIRECTORY_MODE, PRIVATE_FILE_MODE, create_private_directory, replace_private_file, replace_unsynced_file, sync_directory,
+};
 pub use redact::Redactor;
 pub(crate) use regular_file::open_regular_file;
 pub(crate) use root_cause::{root_cause, stable_cause};

@@ -3,12 +3,12 @@
 //! Clients without a configuration of their own share one of rustls: the system's authorities need 110 KB of memory, and a cache of
 //! sessions 14 KB for 32 servers.
 
-use super::{open_regular_file, root_cause};
+use super::{open_regular_file, read_limited, root_cause};
 use parking_lot::Mutex;
 use rustls::client::Resumption;
 use rustls::{ClientConfig, RootCertStore};
 use rustls_platform_verifier::BuilderVerifierExt;
-use std::io::{self, Read as _};
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{LazyLock, Once};
 use std::time::{Duration, Instant};
@@ -82,8 +82,7 @@ impl<'a> TlsFiles<'a> {
 }
 
 fn read_file(path: &Path) -> io::Result<Vec<u8>> {
-    let mut bytes = Vec::new();
-    open_regular_file(path)?.take(FILE_BYTES_MAX + 1).read_to_end(&mut bytes)?;
+    let bytes = read_limited(open_regular_file(path)?, FILE_BYTES_MAX)?;
     if bytes.len() as u64 > FILE_BYTES_MAX { Err(io::Error::other("it exceeds the limit of 16 MiB")) } else { Ok(bytes) }
 }
 

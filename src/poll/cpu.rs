@@ -4,7 +4,7 @@ use super::PollError;
 use super::part_requests::internal_error;
 
 /// Responses above this size are processed on a thread of their own.
-pub(super) const INLINE_BYTES_MAX: usize = 128 * 1024;
+const INLINE_BYTES_MAX: usize = 128 * 1024;
 
 /// Processes a response of this many bytes: here if it is small, otherwise on a blocking thread.
 ///

@@ -3,11 +3,10 @@
 use super::PollError;
 use super::admission::Lane;
 use super::circuit_breaker::CircuitBreaker;
-use super::cpu::INLINE_BYTES_MAX;
+use super::cpu::run_blocking_if_large;
 use super::deadline::Deadline;
 use super::http_client::{FilledRequest, HttpClient};
 use super::part_credentials::PartCredentials;
-use super::part_requests::internal_error;
 use super::poll_limits::Limits;
 use super::tickets::Tickets;
 use super::window::RequestedWindow;
@@ -286,13 +285,9 @@ impl PartClient {
         };
         *bytes += body.bytes.len();
         self.state().body_bytes = body.bytes.len();
-        let parsed = if body.bytes.len() <= INLINE_BYTES_MAX {
-            read(body)
-        } else {
-            // Parsing continues after the deadline, and keeps its memory until it has ended.
-            let parsed = tokio::task::spawn_blocking(move || (read(body), memory)).await.map(|(parsed, _)| parsed);
-            parsed.map_err(|_| internal_error())?
-        };
+        let body_bytes = body.bytes.len() as u64;
+        // Parsing continues after the deadline, and keeps its memory until it has ended.
+        let (parsed, _) = run_blocking_if_large(body_bytes, move || (read(body), memory)).await?;
         parsed.map_err(|error| redacted(PollError::of_read(error, self.part.unauthorized_hint)))
     }
 

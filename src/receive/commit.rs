@@ -5,8 +5,8 @@ use super::outbox::Outbox;
 use super::refusal_log::RefusalCause;
 use crate::delivery_log::{HashKey, RecordUid};
 use crate::export::otlp::LogsEncoder;
+use crate::model::unix_nanos;
 use crate::model::{Record, RecordState};
-use crate::report::nanos;
 use crate::telemetry::CollectedTarget;
 use std::io;
 use std::sync::Arc;
@@ -150,7 +150,7 @@ impl Committer {
         let (identity, bytes_max) = (collected.last_identity(), self.request_bytes_max);
         // Encoding thousands of records takes milliseconds.
         let encoded = tokio::task::spawn_blocking(move || {
-            let requests = encoder.requests(&identity, &records, nanos(received_at), bytes_max);
+            let requests = encoder.requests(&identity, &records, unix_nanos(received_at), bytes_max);
             (records, requests)
         });
         let (records, requests) = encoded.await.map_err(io::Error::other)?;

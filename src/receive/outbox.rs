@@ -5,7 +5,7 @@ use crate::config;
 use crate::export::otlp::{EncodedRequest, LogsSender};
 use crate::export::queue::request_exporter::ExportFailure;
 use crate::export::queue::request_file::SpoolEntry;
-use crate::export::queue::request_list::RequestKey;
+use crate::export::queue::request_list::{RequestKey, first_collection};
 use crate::export::queue::spool::Spool;
 use crate::export::queue::store::SpoolSignal;
 use crate::export::request_body::RequestBody;
@@ -19,7 +19,7 @@ use prost::Message;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime};
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
@@ -58,10 +58,6 @@ impl Outbox {
             let records: u64 = found.iter().map(|request| request.points).sum();
             info!(records, "found delivery records of an earlier run that are not exported yet");
         }
-        // Larger than the number of any earlier request, whatever the clock.
-        let after_found = found.last().map_or(0, |last| last.key.collection.saturating_add(1));
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_nanos();
-        let first = u64::try_from(now).unwrap_or_default().max(after_found);
         let mut pending = PendingRequests::default();
         pending.extend(found.iter().map(Pending::found));
         Self {
@@ -71,7 +67,7 @@ impl Outbox {
             added: Notify::new(),
             found: Notify::new(),
             deletion: tokio::sync::Mutex::default(),
-            next_collection: AtomicU64::new(first),
+            next_collection: AtomicU64::new(first_collection(&found)),
         }
     }
 

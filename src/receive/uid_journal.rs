@@ -4,15 +4,14 @@
 //! end of the process loses nothing, and after a power failure a repeated record is exported again, with the same `log.record.uid`.
 
 use super::recent_uids::RecentUids;
-use std::fs::{self, DirBuilder, File, OpenOptions};
+use crate::net::{PRIVATE_FILE_MODE, create_private_directory};
+use std::fs::{self, File, OpenOptions};
 use std::io::{self, ErrorKind, Read, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 /// The directory of the files, inside `state_dir`.
 const DIR: &str = "received";
-const DIR_MODE: u32 = 0o700;
-const FILE_MODE: u32 = 0o600;
 /// Bytes of a record.
 const UID_BYTES: usize = 8;
 /// More than the number of records that are ever appended together.
@@ -42,7 +41,7 @@ impl UidJournal {
     /// Opens the journal of a target, and returns the newest `max` records in it.
     pub(super) fn open(state_dir: &Path, target: &str, max: usize) -> io::Result<(Self, RecentUids)> {
         let dir = state_dir.join(DIR);
-        DirBuilder::new().recursive(true).mode(DIR_MODE).create(&dir)?;
+        create_private_directory(&dir)?;
         let path = path(state_dir, target);
         let mut recent = RecentUids::new(max);
         for uid in read(&previous(&path), max)? {
@@ -82,7 +81,7 @@ fn previous(path: &Path) -> PathBuf {
 }
 
 fn append_to(path: &Path) -> io::Result<File> {
-    OpenOptions::new().append(true).create(true).mode(FILE_MODE).open(path)
+    OpenOptions::new().append(true).create(true).mode(PRIVATE_FILE_MODE).open(path)
 }
 
 /// Reads the whole records of a file. A missing file is empty.

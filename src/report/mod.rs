@@ -51,7 +51,7 @@ mod transition;
 
 pub use histograms::{buckets, count, on_common_bounds, sum};
 pub use native::{DeltaBase, EndedSamples, NativeReport, TimestampedSamples};
-pub use times::{ReadingStatus, UnixNanos, nanos};
+pub use times::{ReadingStatus, UnixNanos};
 
 use crate::config::Temporality;
 use crate::model::{FamilyType, SelectedFamilies, Snapshot};

@@ -1,6 +1,6 @@
 //! Points in time, and the status of a reading.
 
-use crate::model::RecordMetrics;
+use crate::model::{RecordMetrics, unix_nanos};
 use crate::poll::Reading;
 use crate::telemetry::RecordsSince;
 use std::num::NonZeroU64;
@@ -45,15 +45,8 @@ impl UnixNanos {
 impl From<SystemTime> for UnixNanos {
     /// A time before 1970 becomes [`EARLIEST`](Self::EARLIEST).
     fn from(time: SystemTime) -> Self {
-        Self::new(nanos(time)).unwrap_or(Self::EARLIEST)
+        Self::new(unix_nanos(time)).unwrap_or(Self::EARLIEST)
     }
-}
-
-/// Unix nanoseconds of a time. A time before 1970 is 0.
-#[must_use]
-pub fn nanos(time: SystemTime) -> u64 {
-    let elapsed = time.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-    u64::try_from(elapsed.as_nanos()).unwrap_or(u64::MAX)
 }
 
 /// The time of a reading, how complete it is, and when its counters began.

@@ -12,7 +12,7 @@
 
 use super::record_failures::{DETAILED_FAILURES_MAX, FAILURES_MAX, Failures};
 use super::record_groups::RecordGroups;
-use super::record_histograms::{DURATION_SECONDS, RecordHistogram, SIZE_BYTES, nanos};
+use super::record_histograms::{DURATION_SECONDS, RecordHistogram, SIZE_BYTES};
 use crate::config::RecordDetail;
 use crate::model::vocabulary::{
     BOUNCE_TYPE, BOUNCES, COMPLAINT_TYPE, COMPLAINTS, DELIVERY_ATTEMPTS, DELIVERY_DURATION, DELIVERY_FAILURES, DELIVERY_OUTCOME,
@@ -21,7 +21,7 @@ use crate::model::vocabulary::{
 };
 use crate::model::{
     Attribute, Attributes, BounceType, ComplaintType, FailureKind, MeasuredExemplar, MeasuredHistogram, Metric, Outcome, Point, Record,
-    RecordEvent, RecordState, RecordUid,
+    RecordEvent, RecordState, RecordUid, unix_nanos,
 };
 use crate::poll::RecordArrival;
 use parking_lot::{Mutex, MutexGuard};
@@ -132,7 +132,7 @@ impl DeliveryMetrics {
         if self.arrival.arrived(at) {
             counts.deliveries.since = now;
         }
-        let nanos = nanos(now);
+        let nanos = unix_nanos(now);
         for (uid, record) in records {
             counts.deliveries.count(*uid, record, nanos);
         }

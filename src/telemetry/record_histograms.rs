@@ -2,7 +2,7 @@
 
 use crate::config::HistogramForm;
 use crate::model::vocabulary::SYSTEM_NAME;
-use crate::model::{Attributes, ExponentialBuckets, MeasuredExemplar, MeasuredHistogram, Metric, ZERO_THRESHOLD};
+use crate::model::{Attributes, ExponentialBuckets, MeasuredExemplar, MeasuredHistogram, Metric, ZERO_THRESHOLD, unix_nanos};
 use opentelemetry_proto::tonic::common::v1::{AnyValue, KeyValue, any_value};
 use opentelemetry_proto::tonic::metrics::v1 as otlp;
 use opentelemetry_proto::tonic::metrics::v1::exemplar::Value;
@@ -73,7 +73,7 @@ fn explicit_point(of: &RecordHistogram, system: &'static str) -> HistogramDataPo
     let histogram = &of.histogram;
     HistogramDataPoint {
         attributes: otlp_attributes(&of.attributes, system),
-        start_time_unix_nano: nanos(of.since),
+        start_time_unix_nano: unix_nanos(of.since),
         count: histogram.count,
         sum: Some(histogram.sum),
         bucket_counts: histogram.counts.clone(),
@@ -90,7 +90,7 @@ fn exponential_point(of: &RecordHistogram, system: &'static str) -> ExponentialH
     let ExponentialBuckets { scale, zero_count, offset, counts } = histogram.exponential.clone();
     ExponentialHistogramDataPoint {
         attributes: otlp_attributes(&of.attributes, system),
-        start_time_unix_nano: nanos(of.since),
+        start_time_unix_nano: unix_nanos(of.since),
         count: histogram.count,
         sum: Some(histogram.sum),
         scale,
@@ -126,9 +126,4 @@ fn exemplars(histogram: &MeasuredHistogram) -> Vec<Exemplar> {
 fn key_value(key: &str, value: &str) -> KeyValue {
     let value = Some(AnyValue { value: Some(any_value::Value::StringValue(value.to_owned())) });
     KeyValue { key: key.to_owned(), value, ..Default::default() }
-}
-
-/// Converts a time to Unix nanoseconds.
-pub(super) fn nanos(time: SystemTime) -> u64 {
-    time.duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| u64::try_from(since.as_nanos()).unwrap_or(u64::MAX))
 }

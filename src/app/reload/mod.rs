@@ -22,6 +22,7 @@ pub(super) use target_list::{TargetList, request_lists};
 pub(super) use triggers::{Triggers, reload_on_trigger};
 
 use super::service::StartError;
+use crate::app::plural::pluralize;
 use crate::config::{Config, Discovery, Origin, TargetsHttp};
 use crate::delivery_log;
 use crate::net::ProblemLog;
@@ -92,9 +93,8 @@ struct TargetChanges {
 impl fmt::Display for TargetChanges {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { added, changed, removed, unchanged } = self;
-        let all = added + changed + unchanged;
-        let noun = if all == 1 { "target" } else { "targets" };
-        write!(f, "{all} {noun}: {added} added, {changed} changed, {removed} removed, {unchanged} unchanged")
+        let all = pluralize(added + changed + unchanged, "target");
+        write!(f, "{all}: {added} added, {changed} changed, {removed} removed, {unchanged} unchanged")
     }
 }
 

@@ -1,5 +1,6 @@
 //! `postmeter systems check`: checks definitions and runs their examples.
 
+use crate::app::plural::pluralize;
 use crate::app::{AppError, print, print_notice};
 use crate::config::{self, Problem, Problems};
 use crate::source::{self, Source, definition};
@@ -31,8 +32,8 @@ fn of_examples(source: &'static Source, file: &str) -> Vec<Problem> {
 }
 
 fn report_valid(file: &str, source: &Source) -> Result<(), AppError> {
-    let count = |n: usize, noun: &str| format!("{n} {noun}{}", if n == 1 { "" } else { "s" });
-    let counts = [count(source.parts.len(), "part"), count(source.rules().count(), "rule"), count(source.examples.len(), "example")];
+    let (parts, rules, examples) = (source.parts.len(), source.rules().count(), source.examples.len());
+    let counts = [pluralize(parts, "part"), pluralize(rules, "rule"), pluralize(examples, "example")];
     print(&format!("{file}: valid, {}: {}\n", source.name, counts.join(", ")))?;
     if source::by_name(source.name).is_some() {
         print_notice(&format!(

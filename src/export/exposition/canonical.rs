@@ -1,11 +1,11 @@
 //! Canonical metrics that have no instrument, as families: the histograms of readings, and `target_info`.
 
+use crate::model::unix_nanos;
 use crate::model::{
     Attributes, FamiliesBuilder, FamilyType, Histogram, MeasuredHistogram, Metric, ReadingLimits, SelectedFamilies, TARGET_INFO,
     TranslationStrategy, vocabulary,
 };
 use crate::poll::Reading;
-use crate::report::nanos;
 use crate::telemetry::{CounterStarts, Identity, RECORD_UID, RecordHistogram};
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -37,7 +37,7 @@ pub fn histograms(
     records: &[RecordHistogram],
     translation: TranslationStrategy,
 ) -> SelectedFamilies {
-    let start = CounterStarts::of(reading).server().map(nanos);
+    let start = CounterStarts::of(reading).server().map(unix_nanos);
     let polled = reading.snapshot().into_iter().flat_map(|snapshot| &snapshot.histograms);
     let polled = polled.map(|(metric, attributes, histogram)| Series {
         metric,
@@ -49,7 +49,7 @@ pub fn histograms(
     let counted = records.iter().map(|record| Series {
         metric: record.metric,
         attributes: &record.attributes,
-        start: Some(nanos(record.since)),
+        start: Some(unix_nanos(record.since)),
         histogram: Cow::Owned(record.histogram.classic()),
         measured: Some(&record.histogram),
     });

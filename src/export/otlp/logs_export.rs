@@ -6,7 +6,7 @@ use super::exporter::OtlpExporter;
 use super::logs::LogsEncoder;
 use super::logs_sender::LogsSender;
 use crate::delivery_log::{Acceptance, Batch, Feed, HashKey};
-use crate::report::nanos;
+use crate::model::unix_nanos;
 use crate::telemetry::CollectedTarget;
 use std::sync::Arc;
 use std::time::Duration;
@@ -59,7 +59,7 @@ impl LogsExport {
         let identity = self.target.last_identity();
         let bytes_max = self.sender.bytes_max();
         let mut rejected = 0;
-        for request in self.encoder.requests(&identity, &batch.records, nanos(batch.observed), bytes_max) {
+        for request in self.encoder.requests(&identity, &batch.records, unix_nanos(batch.observed), bytes_max) {
             rejected += self.sender.send(self.feed.target(), request).await;
         }
         self.feed.settle(batch, Acceptance::Sent { refused: rejected }).await;

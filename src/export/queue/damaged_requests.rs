@@ -1,10 +1,9 @@
 //! The directory of damaged request files, which are kept for inspection. The oldest files are deleted first when a limit is reached.
 
-use super::store::DIR_MODE;
 use super::stored_file::disk_bytes_of;
-use std::fs::{self, DirBuilder};
+use crate::net::create_private_directory;
+use std::fs;
 use std::io;
-use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
 /// The name of the directory inside the spool directory.
@@ -38,7 +37,7 @@ impl DamagedRequests {
     /// Moves a file into the directory.
     pub(crate) fn add(&mut self, file: &Path) -> io::Result<()> {
         let name = file.file_name().ok_or(io::ErrorKind::InvalidInput)?;
-        DirBuilder::new().recursive(true).mode(DIR_MODE).create(&self.dir)?;
+        create_private_directory(&self.dir)?;
         fs::rename(file, self.dir.join(name))?;
         self.shrink(self.bytes_max)
     }

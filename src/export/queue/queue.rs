@@ -7,7 +7,7 @@
 use super::receiver_state::ReceiverState;
 use super::request_exporter::{ExportFailure, ExportRequest, PartialSuccess};
 use super::request_file::SpoolEntry;
-use super::request_list::{QueuedRequest, RequestKey, RequestList, SizeLimits, Storage, points_of, spooled_keys};
+use super::request_list::{QueuedRequest, RequestKey, RequestList, SizeLimits, Storage, first_collection, points_of, spooled_keys};
 use super::spool::Spool;
 use super::status::PushStatus;
 use super::store::SpoolSignal;
@@ -17,7 +17,7 @@ use crate::telemetry::{ExportMetrics, SelfTelemetry};
 use parking_lot::{Mutex, MutexGuard};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime};
 use tokio::sync::Notify;
 use tracing::{info, warn};
 
@@ -339,14 +339,6 @@ impl ExportQueue {
     fn receiver(&self) -> MutexGuard<'_, ReceiverState> {
         self.receiver.lock()
     }
-}
-
-/// Returns the number of the first collection. It is derived from the clock, so that it differs from the numbers of earlier runs whose
-/// requests are found in the spool later.
-fn first_collection(found: &[QueuedRequest]) -> u64 {
-    let now_nanos = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_nanos();
-    let after_found = found.last().map_or(0, |last| last.key.collection.saturating_add(1));
-    u64::try_from(now_nanos).unwrap_or_default().max(after_found)
 }
 
 /// Converts a number of points to the type of an up-down counter.

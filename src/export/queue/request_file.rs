@@ -7,6 +7,7 @@
 use super::request_list::RequestKey;
 use crate::config::Compression;
 use crate::export::request_body::RequestBody;
+use crate::model::unix_nanos;
 use bytes::Bytes;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -56,8 +57,7 @@ pub(crate) const fn disk_bytes(request_len: usize) -> usize {
 
 impl RequestFileName {
     pub(crate) fn of(entry: &SpoolEntry) -> Self {
-        let nanos = entry.queued_at.duration_since(UNIX_EPOCH).unwrap_or_default().as_nanos();
-        Self { key: entry.key, points: entry.points, queued_at_nanos: u64::try_from(nanos).unwrap_or(u64::MAX) }
+        Self { key: entry.key, points: entry.points, queued_at_nanos: unix_nanos(entry.queued_at) }
     }
 
     /// Parses a file name. Returns `None` if Postmeter writes no such name.
@@ -106,11 +106,14 @@ impl RequestFileName {
     /// # Errors
     /// Describes the damage if the content is not a request file with the values of this name.
     pub(crate) fn body(&self, content: Bytes) -> Result<RequestBody, &'static str> {
-        let (header_len, body) = match () {
-            () if content.len() < FILE_LEN_MIN => return Err("the file is too short"),
-            () if content.starts_with(&MAGIC) => (HEADER_LEN, compressed_body(&content).ok_or("the header is invalid")?),
-            () if content.starts_with(&MAGIC_1) => (FILE_LEN_MIN, RequestBody::uncompressed(content.slice(FILE_LEN_MIN..))),
-            () => return Err("the file format is unknown"),
+        let (header_len, body) = if content.len() < FILE_LEN_MIN {
+            return Err("the file is too short");
+        } else if content.starts_with(&MAGIC) {
+            (HEADER_LEN, compressed_body(&content).ok_or("the header is invalid")?)
+        } else if content.starts_with(&MAGIC_1) {
+            (FILE_LEN_MIN, RequestBody::uncompressed(content.slice(FILE_LEN_MIN..)))
+        } else {
+            return Err("the file format is unknown");
         };
         let header = if header_len == HEADER_LEN { self.header(&body) } else { self.header_1(&body) };
         if content.starts_with(&header) { Ok(body) } else { Err("the checksum does not match") }

@@ -19,6 +19,7 @@
 use super::request_exporter::ExportRequest;
 use super::request_file::disk_bytes;
 use crate::export::request_body::RequestBody;
+use crate::model::unix_nanos;
 use bytes::Bytes;
 use std::collections::{BTreeMap, VecDeque};
 use std::time::{Duration, Instant, SystemTime};
@@ -52,6 +53,13 @@ pub(crate) struct QueuedRequest {
     /// The unsent parts, if the request was split.
     parts: VecDeque<ExportRequest>,
     age: Age,
+}
+
+/// Returns the number of the first collection. It is derived from the clock, so that it differs from the numbers of earlier runs whose
+/// requests are found in the spool later, and is larger than those of the requests that were found, whatever the clock.
+pub(crate) fn first_collection(found: &[QueuedRequest]) -> u64 {
+    let after_found = found.last().map_or(0, |last| last.key.collection.saturating_add(1));
+    unix_nanos(SystemTime::now()).max(after_found)
 }
 
 /// The age of a request, independent of changes of the system clock during the run of the process.

@@ -19,13 +19,14 @@
 use super::damaged_requests::DamagedRequests;
 use super::request_file::{FILE_LEN_MIN, HEADER_LEN, RequestFileName, SUFFIX, SpoolEntry, disk_bytes};
 use super::request_list::{QueuedRequest, RequestKey};
-use super::stored_file::{FILE_MODE, StoredFile, delete_file, is_damage, read, sync_dir, write_synced};
+use super::stored_file::{StoredFile, delete_file, is_damage, read, write_synced};
 use crate::export::request_body::RequestBody;
 use crate::net::quarantine::quarantine;
+use crate::net::{PRIVATE_FILE_MODE, create_private_directory, sync_directory};
 use std::collections::BTreeMap;
-use std::fs::{self, DirBuilder, File, Metadata, OpenOptions, TryLockError};
+use std::fs::{self, File, Metadata, OpenOptions, TryLockError};
 use std::io::{self, ErrorKind};
-use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use tracing::warn;
 
@@ -54,8 +55,6 @@ const WRITING: &str = "writing";
 const OLD_FILE: &str = "otlp-metrics.redb";
 /// The suffix that is added to the name of such a file.
 const OLD_FILE_ENDING: &str = ".old";
-/// Only the owner may read the files: they contain names of domains and users.
-pub(crate) const DIR_MODE: u32 = 0o700;
 /// The largest valid file, which limits the bytes that are read into memory.
 const FILE_LEN_MAX: u64 = 256 * 1024 * 1024;
 
@@ -127,12 +126,12 @@ impl Store {
     fn open_dir(&self) -> Result<(OpenedDir, FoundRequests), SpoolError> {
         let failed = |error: io::Error| self.unusable(&error);
         let is_new = !self.dir.exists();
-        DirBuilder::new().recursive(true).mode(DIR_MODE).create(&self.dir).map_err(failed)?;
+        create_private_directory(&self.dir).map_err(failed)?;
         if is_new {
             // Synced files survive a power failure only if their directory does.
-            self.dir.ancestors().skip(1).take(2).try_for_each(sync_dir).map_err(failed)?;
+            self.dir.ancestors().skip(1).take(2).try_for_each(sync_directory).map_err(failed)?;
         }
-        let lock = self.lock(OpenOptions::new().write(true).create(true).truncate(false).mode(FILE_MODE))?;
+        let lock = self.lock(OpenOptions::new().write(true).create(true).truncate(false).mode(PRIVATE_FILE_MODE))?;
         let damaged = DamagedRequests::open(&self.dir, self.bytes_max).map_err(failed)?;
         let mut opened = OpenedDir { lock, files: BTreeMap::new(), bytes: 0, damaged };
         let mut found = FoundRequests { damaged: self.rename_old_file(), ..FoundRequests::default() };
@@ -194,7 +193,7 @@ impl Store {
             Some(entry) => opened.write(&dir, entry).map(|()| true),
             None => Ok(true),
         });
-        let synced = changed.and_then(|is_written| sync_dir(&dir).map(|()| is_written));
+        let synced = changed.and_then(|is_written| sync_directory(&dir).map(|()| is_written));
         match synced {
             Ok(true) => Ok(()),
             Ok(false) => Err(SpoolError::Full(dir)),

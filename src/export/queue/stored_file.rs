@@ -2,14 +2,13 @@
 
 use super::request_file::{HEADER_LEN, RequestFileName, disk_bytes};
 use super::request_list::QueuedRequest;
+use crate::net::PRIVATE_FILE_MODE;
 use bytes::Bytes;
 use std::fs::{self, File, Metadata, OpenOptions};
 use std::io::{self, ErrorKind, Read, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
-/// Only the owner may read the files: they contain names of domains and users.
-pub(super) const FILE_MODE: u32 = 0o600;
 /// Permanent errors of one file: EIO, EBADMSG and EUCLEAN. File systems with checksums report a damaged bit with them.
 const DAMAGE_ERRNOS: [i32; 3] = [5, 74, 117];
 
@@ -46,17 +45,10 @@ fn body_len(file_len: u64) -> usize {
 
 /// Writes a file, and returns when its content is on the disk.
 pub(super) fn write_synced(path: &Path, header: &[u8], body: &[u8]) -> io::Result<()> {
-    let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(FILE_MODE).open(path)?;
+    let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(PRIVATE_FILE_MODE).open(path)?;
     file.write_all(header)?;
     file.write_all(body)?;
     file.sync_data()
-}
-
-/// Syncs a directory, so that the names of its files survive a power failure.
-pub(super) fn sync_dir(path: &Path) -> io::Result<()> {
-    // The parent of a relative path with one component is the empty path.
-    let path = if path.as_os_str().is_empty() { Path::new(".") } else { path };
-    File::open(path)?.sync_all()
 }
 
 /// Reads a file up to its expected length, plus one byte that shows if the file is longer.

@@ -2,7 +2,7 @@
 //! the end of the response.
 
 use super::labels::Label;
-use super::sample_value::{Exemplar, parse_exemplar, unix_nanos};
+use super::sample_value::{Exemplar, parse_exemplar, seconds_to_nanos};
 use crate::format::{Buckets, quantiles};
 use crate::model::{FamiliesBuilder, FamilyType, Text};
 use std::collections::HashMap;
@@ -152,6 +152,6 @@ impl PendingDistributions {
 /// Adds an exemplar to the last series.
 pub(super) fn add_exemplar(out: &mut FamiliesBuilder<'_>, text: &str) {
     let Some(Exemplar { labels, value, time }) = parse_exemplar(text) else { return };
-    let nanos = time.and_then(unix_nanos).unwrap_or(0);
+    let nanos = time.and_then(seconds_to_nanos).unwrap_or(0);
     out.exemplar(labels.iter().map(|(name, value)| (&**name, &**value)), value, nanos);
 }

@@ -35,7 +35,7 @@ fn parse_timestamp(text: &str) -> Option<(f64, &str)> {
 }
 
 /// Converts Unix seconds to nanoseconds, or returns `None` if they are out of range.
-pub(super) fn unix_nanos(seconds: f64) -> Option<u64> {
+pub(super) fn seconds_to_nanos(seconds: f64) -> Option<u64> {
     (seconds > 0.0 && seconds < UNIX_SECONDS_MAX).then(|| {
         // In two parts, because a double is not precise enough for the nanoseconds since 1970.
         let whole = seconds.trunc();
@@ -45,7 +45,7 @@ pub(super) fn unix_nanos(seconds: f64) -> Option<u64> {
 
 /// Converts the start time of a series to nanoseconds, or returns `None` if it is not plausible.
 pub(super) fn start_nanos(seconds: f64) -> Option<u64> {
-    if seconds >= START_SECONDS_MIN { unix_nanos(seconds) } else { None }
+    if seconds >= START_SECONDS_MIN { seconds_to_nanos(seconds) } else { None }
 }
 
 /// The year 2286. A larger number is not a time in seconds.

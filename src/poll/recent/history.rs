@@ -13,10 +13,10 @@
 
 use super::key_figures::{FIGURES_MAX, KeyFigure};
 use super::slot::{Cell, EMPTY, FigureOrigin, HistorySlot, Reads};
-use crate::model::{Attributes, Metric, Point};
+use crate::model::{Attributes, Metric, Point, unix_seconds};
 use crate::poll::{PollError, Reading};
 use std::collections::VecDeque;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Instant, SystemTime};
 
 /// The length of the history in seconds.
 pub const HISTORY_SECONDS: u32 = 3600;
@@ -154,8 +154,7 @@ impl History {
     }
 
     fn put(&mut self, origin: FigureOrigin, at: SystemTime, failed: bool, cells: [Cell; FIGURES_MAX]) {
-        let seconds = at.duration_since(SystemTime::UNIX_EPOCH).unwrap_or(Duration::ZERO).as_secs();
-        let number = u32::try_from(seconds / u64::from(SLOT_SECONDS)).unwrap_or(u32::MAX);
+        let number = u32::try_from(unix_seconds(at) / u64::from(SLOT_SECONDS)).unwrap_or(u32::MAX);
         match self.slots.back_mut() {
             // After the clock was set back, readings are added to the last slot.
             Some(last) if number <= last.number => {

@@ -3,10 +3,10 @@
 use super::format::{self, pluralize};
 use super::plot::{Plot, TimeRange};
 use super::view::PageTime;
-use crate::model::{Attribute, Point};
+use crate::model::{Attribute, Point, unix_seconds};
 use crate::poll::{HISTORY_SECONDS, History, HistoryPoint, KeyFigure, Target};
 use std::collections::BTreeMap;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 /// Points in the chart of a figure, and in a chart in the table.
 const PLOT_POINTS_MAX: u64 = 120;
@@ -65,10 +65,12 @@ impl FigureView {
         let (low, high) =
             plot.range.map_or_else(Default::default, |(low, high)| (formatted(figure, low.into()), formatted(figure, high.into())));
         let unit = unit(figure);
-        let shown_range = match () {
-            () if plot.range.is_none() => "no data yet".to_owned(),
-            () if low == high => low.clone(),
-            () => format!("{low} – {high}"),
+        let shown_range = if plot.range.is_none() {
+            "no data yet".to_owned()
+        } else if low == high {
+            low.clone()
+        } else {
+            format!("{low} – {high}")
         };
         let label = match &value {
             Some(value) => format!(
@@ -154,7 +156,7 @@ pub(super) struct TimeRanges {
 impl TimeRanges {
     /// The time ranges since the first point, at most the last hour. A time of `gap_after` without a poll is a gap.
     pub(super) fn new(history: &History, target: &Target, now: PageTime, gap_after: Duration) -> Self {
-        let to = now.clock.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs();
+        let to = unix_seconds(now.clock);
         let seconds = to.saturating_sub(history.begins_at().unwrap_or(to)).clamp(PLOT_SECONDS_MIN, HISTORY_SECONDS.into());
         let range = |gap_after: Duration| TimeRange {
             from: to.saturating_sub(seconds),

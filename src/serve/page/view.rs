@@ -8,6 +8,7 @@ use super::push::PushView;
 use super::query::PageQuery;
 use super::state::State;
 use super::target::{Detail, Row, detail, row};
+use crate::model::unix_seconds;
 use crate::poll::Target;
 use crate::serve::TokenUse;
 use crate::telemetry::{ReloadStatus, StalenessRule};
@@ -187,9 +188,8 @@ fn examine(target: &Target, now: PageTime) -> Examined<'_> {
     let stale = now.staleness.stale_reading(target, now.instant);
     let state = State::of(target, stale.is_some());
     let latest = target.latest().filter(|_| stale.is_none());
-    let seconds = now.clock.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs();
     let points = latest.as_ref().and_then(|latest| latest.snapshot()).map(|snapshot| &snapshot.points);
-    let concerns = points.map(|points| target.history(|history| concerns(points, history, seconds))).unwrap_or_default();
+    let concerns = points.map(|points| target.history(|history| concerns(points, history, unix_seconds(now.clock)))).unwrap_or_default();
     Examined { target, state, stale, concerns }
 }
 

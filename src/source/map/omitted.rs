@@ -6,7 +6,7 @@
 //! [`OMITTED_AGE_MAX`].
 
 use super::stay_fallen::FallenCounters;
-use crate::model::Value;
+use crate::model::{Value, unix_seconds};
 use crate::source::Rule;
 use foldhash::fast::RandomState;
 use std::collections::hash_map::Entry;
@@ -57,8 +57,7 @@ pub(super) struct Summands {
 impl Summands {
     /// Begins a poll.
     pub(super) fn start(&mut self, now: SystemTime) {
-        let now = now.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs();
-        (self.poll, self.now) = (self.poll.wrapping_add(1), u32::try_from(now).unwrap_or(u32::MAX));
+        (self.poll, self.now) = (self.poll.wrapping_add(1), u32::try_from(unix_seconds(now)).unwrap_or(u32::MAX));
         (self.read, self.has_decreased, self.has_optional_decreased) = (0, false, false);
     }
 

@@ -175,5 +175,5 @@ fn an_exemplar_leads_to_the_record() {
     let histograms = deliveries.histograms();
     let exemplars: Vec<_> = histograms.iter().flat_map(|histogram| histogram.histogram.exemplars()).collect();
     assert_eq!(exemplars.iter().map(|exemplar| (exemplar.uid, exemplar.value)).collect::<Vec<_>>(), [(uid(1), 10.0), (uid(1), 5.0)]);
-    assert!(exemplars.iter().all(|exemplar| exemplar.nanos >= nanos(deliveries.since().contents)));
+    assert!(exemplars.iter().all(|exemplar| exemplar.nanos >= unix_nanos(deliveries.since().contents)));
 }

@@ -1,6 +1,7 @@
 #![allow(clippy::unwrap_used)]
 use super::*;
 use crate::export::queue::damaged_requests;
+use crate::net::PRIVATE_DIRECTORY_MODE;
 use bytes::Bytes;
 use std::os::unix::fs::PermissionsExt;
 use std::time::{Duration, UNIX_EPOCH};
@@ -78,8 +79,8 @@ fn only_one_process_can_open_a_store() {
 fn only_the_owner_can_read_the_files() {
     let (dir, store) = filled(1);
     let mode = |path: &Path| path.metadata().unwrap().permissions().mode() & 0o777;
-    assert_eq!(mode(store.path()), DIR_MODE);
-    assert_eq!(mode(&files(&dir)[0]), FILE_MODE);
+    assert_eq!(mode(store.path()), PRIVATE_DIRECTORY_MODE);
+    assert_eq!(mode(&files(&dir)[0]), PRIVATE_FILE_MODE);
 }
 
 #[test]

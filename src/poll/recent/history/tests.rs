@@ -3,6 +3,7 @@ use crate::model::vocabulary::{CONNECTION_ACTIVE, DELIVERY_ATTEMPTS, DELIVERY_OU
 use crate::model::{Point, Snapshot};
 use crate::poll::{PartReport, Tally};
 use std::sync::Arc;
+use std::time::Duration;
 
 static QUEUE: KeyFigure = KeyFigure { title: "Queue", metric: &QUEUE_DEPTH, only: &[], by: Some(&QUEUE_STATE), bad: false };
 static OUT: KeyFigure =

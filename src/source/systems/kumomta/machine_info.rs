@@ -34,7 +34,7 @@ pub fn read(body: String) -> Result<Families, ReadError> {
             out.label(name, value);
         }
         out.number(1.0);
-        if let Some(seconds) = info.online_since.as_deref().and_then(unix_seconds) {
+        if let Some(seconds) = info.online_since.as_deref().and_then(parse_unix_seconds) {
             begin(out, "kumomta_online_since_seconds", "Start of the process, in Unix seconds.");
             out.number(seconds);
         }
@@ -48,7 +48,7 @@ fn begin(out: &mut FamiliesBuilder<'_>, name: &str, help: &str) {
 }
 
 /// Returns the Unix seconds of an RFC 3339 time. The fraction is ignored: it may have more digits than the parser accepts.
-fn unix_seconds(time: &str) -> Option<f64> {
+fn parse_unix_seconds(time: &str) -> Option<f64> {
     let without_fraction = match time.split_once('.') {
         Some((seconds, fraction)) => format!("{seconds}{}", fraction.trim_start_matches(|c: char| c.is_ascii_digit())),
         None => time.to_owned(),
@@ -72,7 +72,7 @@ mod tests {
             ("2026-08-01T10:00:00.123456789012Z", Some(1_785_578_400.0)),
             ("2026-08-01T12:00:00.123456+02:00", Some(1_785_578_400.0)),
         ] {
-            assert_eq!(unix_seconds(time), seconds, "{time:?}");
+            assert_eq!(parse_unix_seconds(time), seconds, "{time:?}");
         }
     }
 

@@ -1,0 +1,19 @@
+//! Times as numbers since 1970. A time before 1970 is 0.
+
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+/// The nanoseconds since 1970.
+#[must_use]
+pub fn unix_nanos(time: SystemTime) -> u64 {
+    u64::try_from(since_1970(time).as_nanos()).unwrap_or(u64::MAX)
+}
+
+/// The whole seconds since 1970.
+#[must_use]
+pub fn unix_seconds(time: SystemTime) -> u64 {
+    since_1970(time).as_secs()
+}
+
+fn since_1970(time: SystemTime) -> Duration {
+    time.duration_since(UNIX_EPOCH).unwrap_or_default()
+}
