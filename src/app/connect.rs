@@ -20,12 +20,26 @@ struct Attempt {
     name: String,
     /// The host and port that was tried.
     address: String,
-    /// A description of the success, or the error.
-    result: Result<String, String>,
+    result: Result<Success, String>,
 }
 
-/// The listener of a running Postmeter has the address.
-const IN_USE: &str = "in use by a running Postmeter; stop it before `postmeter run`, or reload it";
+/// A successful attempt.
+#[derive(Debug)]
+enum Success {
+    /// A description of the success.
+    Described(String),
+    /// A running Postmeter uses the address of the listener.
+    InUse,
+}
+
+impl Success {
+    fn text(&self) -> &str {
+        match self {
+            Self::Described(text) => text,
+            Self::InUse => "in use by a running Postmeter; stop it before `postmeter run`, or reload it",
+        }
+    }
+}
 
 /// Requests the list of `targets_http`, polls each target, sends an empty request to each receiver, and binds each listener. Prints one
 /// line for each. Returns `true` if `postmeter run` can start now.
@@ -65,7 +79,7 @@ pub(super) async fn connect(mut discovery: Discovery, config: &Config) -> Result
         attempts.push(bind("health", &health.listen, "http").await);
     }
     super::print(&table(&attempts))?;
-    let is_in_use = |attempt: &Attempt| attempt.result.as_ref().is_ok_and(|result| result == IN_USE);
+    let is_in_use = |attempt: &Attempt| matches!(attempt.result, Ok(Success::InUse));
     let is_free = !attempts.iter().any(is_in_use);
     if attempts.iter().all(|attempt| attempt.result.is_ok()) { Ok(is_free) } else { Err(AppError::Reported) }
 }
@@ -78,7 +92,7 @@ async fn request_list(list: &TargetsHttp, config: &Config, discovery: &mut Disco
         Some(problems) => Err(problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ")),
         None => {
             let targets = discovery.targets(&[]).count() - before;
-            Ok(format!("a valid list of {}", pluralize(targets, "target")))
+            Ok(Success::Described(format!("a valid list of {}", pluralize(targets, "target"))))
         }
     };
     Attempt { name: "targets_http".to_owned(), address: host_and_port(&list.url), result }
@@ -100,7 +114,7 @@ async fn poll_all(targets: Vec<Target>) -> Vec<Attempt> {
 /// Tries to read the log files of a target.
 fn read_log_files(target: &Target) -> Option<Attempt> {
     let files = target.deliveries.as_ref()?.log_files.as_ref()?;
-    let result = files.check().map(|()| "log files can be read".to_owned());
+    let result = files.check().map(|()| Success::Described("log files can be read".to_owned()));
     Some(Attempt { name: target.name.clone(), address: files.path.display().to_string(), result })
 }
 
@@ -108,11 +122,11 @@ async fn poll_target(target: Target, limits: Limits) -> Attempt {
     if !target.is_polled() {
         let sends = target.deliveries.as_ref().is_some_and(Deliveries::accepts_requests);
         let reason = if sends { "not polled: the server sends its records" } else { "not polled: its records are read from files" };
-        let result = Ok(reason.to_owned());
+        let result = Ok(Success::Described(reason.to_owned()));
         return Attempt { name: target.name, address: "-".to_owned(), result };
     }
     let (name, address) = (target.name.clone(), host_and_port(&target.url));
-    Attempt { name, address, result: poll_with(target, limits).await }
+    Attempt { name, address, result: poll_with(target, limits).await.map(Success::Described) }
 }
 
 /// Polls a target once. Returns what was read, or the errors of its parts.
@@ -139,17 +153,18 @@ async fn send_empty_request(otlp: &Otlp, signal: Signal, name: &str) -> Attempt 
         Ok(exporter) => exporter.send(signal, &RequestBody::uncompressed(Bytes::new())).await,
         Err(error) => Err(error),
     };
-    Attempt { name: name.to_owned(), address, result: sent.map(|_| "accepts requests".to_owned()).map_err(|error| error.to_string()) }
+    let result = sent.map(|_| Success::Described("accepts requests".to_owned())).map_err(|error| error.to_string());
+    Attempt { name: name.to_owned(), address, result }
 }
 
 /// Binds the address of a listener for a moment. `name` is the section of the configuration.
 async fn bind(name: &str, listen: &str, scheme: &str) -> Attempt {
     let result = match TcpListener::bind(listen).await {
-        Ok(_) => Ok("can be bound".to_owned()),
+        Ok(_) => Ok(Success::Described("can be bound".to_owned())),
         Err(error) if error.kind() == ErrorKind::AddrInUse => {
             let status = request_status(&format!("{scheme}://{}/-/healthy", reachable(listen))).await;
             match status.is_ok_and(shows_postmeter) {
-                true => Ok(IN_USE.to_owned()),
+                true => Ok(Success::InUse),
                 false => Err(format!("in use by another program; set {name}.listen to another port")),
             }
         }
@@ -169,8 +184,8 @@ fn table(attempts: &[Attempt]) -> String {
     let (names, addresses) = (width(|attempt| &attempt.name), width(|attempt| &attempt.address));
     let line = |attempt: &Attempt| {
         let (state, text) = match &attempt.result {
-            Ok(text) => ("ok    ", text),
-            Err(text) => ("FAILED", text),
+            Ok(success) => ("ok    ", success.text()),
+            Err(text) => ("FAILED", text.as_str()),
         };
         format!("{state}  {:names$}  {:addresses$}  {text}\n", attempt.name, attempt.address)
     };

@@ -54,29 +54,8 @@ pub(super) async fn demo(args: DemoArgs, log_level: Option<LogLevel>) -> Result<
         hooks.extend(service.receive_address.and_then(|address| send_deliveries(server, address)));
     }
 
-    let address = service.address.map(|address| address.to_string()).unwrap_or_default();
-    let mut intro = format!("Postmeter {} demo with {} simulated mail server(s)\n\n", env!("CARGO_PKG_VERSION"), servers.len());
-    for server in &servers {
-        intro += &format!("  {:<12} {}\n", server.system().name(), server.url());
-    }
-    intro += "\n";
-    match &directory {
-        Ok(_) if !servers.iter().any(has_delivery_log) => {}
-        Ok(_) => {
-            intro += &format!("  log   each delivery of {} is exported once as an OTLP log record\n", systems_with_delivery_log(&servers));
-        }
-        // A minimal container image has no temporary directory. The rest of the demo works without it.
-        Err(error) => intro += &format!("  log   off, because no temporary directory can be created: {error}; set TMPDIR\n"),
-    }
-    let senders: Vec<&str> = servers.iter().filter_map(|server| server.system().hook_system()).map(HookSystem::name).collect();
-    if let Some(receiver) = service.receive_address.filter(|_| !senders.is_empty()) {
-        intro += &format!("  hooks deliveries of {} are sent to http://{receiver}/v1/deliveries/\n", senders.join(", "));
-    }
-    let inside = if receiver.is_some() { ", inside this demo," } else { "" };
-    intro += &format!("  pull  http://{address}/metrics   (status page: http://{address}/)\n");
-    intro += &format!("  push  OTLP/gRPC to {endpoint}{inside} every {}\n\nPress Ctrl-C to stop.\n\n", args.interval);
     // Without a reader, the demo has no purpose.
-    let mut printed = print_while_open(&intro);
+    let mut printed = print_while_open(&intro(&service, &servers, &endpoint, directory.as_ref().err(), &args));
 
     let mut status = tokio::time::interval(STATUS_INTERVAL);
     status.tick().await;
@@ -104,6 +83,39 @@ pub(super) async fn demo(args: DemoArgs, log_level: Option<LogLevel>) -> Result<
         directory.close().map_err(|error| AppError::Other(format!("cannot remove the temporary directory: {error}")))?;
     }
     printed.map(|_| ())
+}
+
+/// Describes the running demo: its servers, and where their metrics and records go. `without_directory` is the reason why there is no
+/// temporary directory.
+fn intro(
+    service: &Service,
+    servers: &[SimulatedServer],
+    endpoint: &str,
+    without_directory: Option<&std::io::Error>,
+    args: &DemoArgs,
+) -> String {
+    let address = service.address.map(|address| address.to_string()).unwrap_or_default();
+    let mut intro = format!("Postmeter {} demo with {} simulated mail server(s)\n\n", env!("CARGO_PKG_VERSION"), servers.len());
+    for server in servers {
+        intro += &format!("  {:<12} {}\n", server.system().name(), server.url());
+    }
+    intro += "\n";
+    match without_directory {
+        None if !servers.iter().any(has_delivery_log) => {}
+        None => {
+            intro += &format!("  log   each delivery of {} is exported once as an OTLP log record\n", systems_with_delivery_log(servers));
+        }
+        // A minimal container image has no temporary directory. The rest of the demo works without it.
+        Some(error) => intro += &format!("  log   off, because no temporary directory can be created: {error}; set TMPDIR\n"),
+    }
+    let senders: Vec<&str> = servers.iter().filter_map(|server| server.system().hook_system()).map(HookSystem::name).collect();
+    if let Some(receiver) = service.receive_address.filter(|_| !senders.is_empty()) {
+        intro += &format!("  hooks deliveries of {} are sent to http://{receiver}/v1/deliveries/\n", senders.join(", "));
+    }
+    let inside = if args.otlp.is_none() { ", inside this demo," } else { "" };
+    intro += &format!("  pull  http://{address}/metrics   (status page: http://{address}/)\n");
+    intro += &format!("  push  OTLP/gRPC to {endpoint}{inside} every {}\n\nPress Ctrl-C to stop.\n\n", args.interval);
+    intro
 }
 
 /// Returns a problem of the demo's configuration as one of the option that supplies the value.

@@ -98,18 +98,12 @@ impl Service {
     pub async fn start(config: Config, self_telemetry: SelfTelemetry, setting: &'static str) -> Result<Self, StartError> {
         let self_telemetry = Arc::new(self_telemetry);
         let (export, targets) = (config.export.clone(), TargetSet::default());
-        let listener = match &export.prometheus {
-            Some(prometheus) => {
-                let access = Access::new(prometheus.clone(), self_telemetry.clone())?;
-                Some((listen(&prometheus.listen, setting).await?, access))
-            }
+        let pull = match export.prometheus {
+            Some(prometheus) => Some(Endpoint::bind(prometheus, setting, &self_telemetry).await?),
             None => None,
         };
         let health = match &config.health {
-            Some(health) => {
-                let access = Access::new(Prometheus::open(health.listen.clone()), self_telemetry.clone())?;
-                Some((listen(&health.listen, "health.listen").await?, access))
-            }
+            Some(health) => Some(Endpoint::bind(Prometheus::open(health.listen.clone()), "health.listen", &self_telemetry).await?),
             None => None,
         };
         let push = match export.otlp {
@@ -120,17 +114,7 @@ impl Service {
         let stop = CancellationToken::new();
         // Whatever was started ends if something else cannot start.
         let stop_on_drop = stop.clone().drop_guard();
-        let record_store = config.state_dir.as_ref().map(|state_dir| {
-            let settings = StoreSettings {
-                state_dir: state_dir.clone(),
-                bytes_max: config.receive.as_ref().map_or(RECEIVE_BYTES_DEFAULT, |receive| receive.max_bytes),
-                otlp: config.export.otlp.clone(),
-                targets: targets.clone(),
-                telemetry: self_telemetry.clone(),
-                limits: ReceiveLimits::default(),
-            };
-            Arc::new(RecordStore::new(settings, stop.clone()))
-        });
+        let record_store = open_record_store(&config, &targets, &self_telemetry, &stop);
         let receiver = match (&config.receive, &record_store) {
             (Some(receive), Some(store)) => {
                 let receiver = Receiver::open(receive, store, targets.clone(), self_telemetry.clone())?;
@@ -142,7 +126,7 @@ impl Service {
         let targets_changed = Arc::new(Notify::new());
         let handles = ReloadHandles {
             targets: targets.clone(),
-            access: listener.as_ref().map(|(_, access)| access.clone()),
+            access: pull.as_ref().map(|endpoint| endpoint.access.clone()),
             interval: push.as_ref().map(Push::interval),
             targets_http: watch::Sender::new(None),
             targets_changed: targets_changed.clone(),
@@ -154,19 +138,18 @@ impl Service {
         let push_interval = push.as_ref().map(|push| push.interval().subscribe());
         let watch = SelfWatch::new(targets.clone(), self_telemetry.clone(), config.telemetry.idle_after, push_interval);
         let mut tasks = Vec::new();
-        let address = listener.as_ref().and_then(|(listener, _)| listener.local_addr().ok());
-        if let Some((listener, access)) = listener {
-            let state = AppState::new(targets.clone(), self_telemetry.clone(), access)
-                .with_self_watch(watch.clone())
+        let address = pull.as_ref().and_then(Endpoint::address);
+        let health_address = health.as_ref().and_then(Endpoint::address);
+        let app_state = |access| AppState::new(targets.clone(), self_telemetry.clone(), access).with_self_watch(watch.clone());
+        if let Some(Endpoint { listener, access }) = pull {
+            let state = app_state(access)
                 .with_config(running_config.subscribe())
                 .with_export_queue(export_queue.clone())
                 .with_reload(running_config.endpoint.clone());
             tasks.push(tokio::spawn(state.run(listener, stop.clone())));
         }
-        let health_address = health.as_ref().and_then(|(listener, _)| listener.local_addr().ok());
-        if let Some((listener, access)) = health {
-            let state = AppState::new(targets.clone(), self_telemetry.clone(), access).with_self_watch(watch.clone());
-            tasks.push(tokio::spawn(state.run_health(listener, stop.clone())));
+        if let Some(Endpoint { listener, access }) = health {
+            tasks.push(tokio::spawn(app_state(access).run_health(listener, stop.clone())));
         }
         tasks.push(tokio::spawn(watch.run(stop.clone())));
         let receive_address = receiver.as_ref().and_then(|(listener, _)| listener.local_addr().ok());
@@ -234,6 +217,43 @@ impl Service {
         // The SDK's shutdown blocks until its threads have finished.
         let _ = tokio::task::spawn_blocking(move || self_telemetry.shutdown()).await;
     }
+}
+
+/// An endpoint whose address is bound, and its access rules.
+struct Endpoint {
+    listener: TcpListener,
+    access: Access,
+}
+
+impl Endpoint {
+    /// Checks the access rules and binds the address.
+    async fn bind(config: Prometheus, setting: &'static str, telemetry: &Arc<SelfTelemetry>) -> Result<Self, StartError> {
+        let address = config.listen.clone();
+        let access = Access::new(config, telemetry.clone())?;
+        Ok(Self { listener: listen(&address, setting).await?, access })
+    }
+
+    fn address(&self) -> Option<SocketAddr> {
+        self.listener.local_addr().ok()
+    }
+}
+
+/// Opens the store of received delivery records, if there is a `state_dir`.
+fn open_record_store(
+    config: &Config,
+    targets: &TargetSet,
+    telemetry: &Arc<SelfTelemetry>,
+    stop: &CancellationToken,
+) -> Option<Arc<RecordStore>> {
+    let settings = StoreSettings {
+        state_dir: config.state_dir.clone()?,
+        bytes_max: config.receive.as_ref().map_or(RECEIVE_BYTES_DEFAULT, |receive| receive.max_bytes),
+        otlp: config.export.otlp.clone(),
+        targets: targets.clone(),
+        telemetry: telemetry.clone(),
+        limits: ReceiveLimits::default(),
+    };
+    Some(Arc::new(RecordStore::new(settings, stop.clone())))
 }
 
 async fn listen(address: &str, setting: &'static str) -> Result<TcpListener, StartError> {

@@ -68,7 +68,7 @@ pub use poll_now::PollRefusal;
 pub use raw_response::{RAW_BYTES_MAX, RawError, RawResponse};
 pub use reading::{PartReport, Reading, Tally};
 pub use recent::history::{Failure, HISTORY_POINTS_MAX, HISTORY_SECONDS, History, HistoryPoint, SLOT_SECONDS};
-pub use recent::key_figures::{FIGURES_MAX, KeyFigure};
+pub use recent::key_figures::{DEFERRED_TITLE, DELIVERED_TITLE, FAILED_TITLE, FIGURES_MAX, KeyFigure, QUEUE_TITLE};
 pub use record_arrival::RecordArrival;
 pub use record_reader::RecordReader;
 pub use scrape_schedule::ScraperId;

@@ -16,15 +16,15 @@ use crate::config::Config;
 use crate::export::otlp::ExportQueue;
 use crate::telemetry::{Condition, SelfTelemetry, SelfWatch, StalenessRule, TargetSet};
 use axum::Router;
-use axum::extract::State;
 use axum::http::StatusCode;
 use axum::routing::{get, post};
 use limits::scrape_queue::ScrapeQueue;
 use routes::logged_conflicts::LoggedConflicts;
 use routes::rendered::RenderedPages;
+use routes::{config, health, metrics, poll, reload, service_discovery, targets};
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::AtomicBool;
 use std::time::{Instant, SystemTime};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
@@ -114,7 +114,7 @@ impl AppState {
     /// Serves probes only, until `stop` is cancelled.
     pub async fn run_health(self, listener: TcpListener, stop: CancellationToken) {
         let access = self.access.clone();
-        let router = Router::new().route("/-/healthy", get(healthy)).route("/-/ready", get(ready));
+        let router = Router::new().route("/-/healthy", get(health::healthy)).route("/-/ready", get(health::ready));
         let router = router.fallback(|| async { (StatusCode::NOT_FOUND, "not found; /-/healthy and /-/ready are served here\n") });
         serve("the health endpoint", listener, router.with_state(self), access, stop).await;
     }
@@ -125,26 +125,24 @@ impl AppState {
             .route("/page.css", get(page::style))
             .route("/page.js", get(page::script))
             .route("/icon.svg", get(page::icon))
-            .route("/metrics", get(crate::serve::routes::metrics::metrics))
-            .route("/metrics.json", get(crate::serve::routes::metrics::json))
-            .route("/probe", get(crate::serve::routes::metrics::probe))
-            .route("/-/healthy", get(healthy))
-            .route("/-/ready", get(ready))
-            .route("/-/reload", post(crate::serve::routes::reload::reload))
-            .route("/-/poll", post(crate::serve::routes::poll::poll))
-            .route("/-/response", get(crate::serve::routes::poll::response))
-            .route("/config", get(crate::serve::routes::config::config))
-            .route("/sd", get(crate::serve::routes::service_discovery::discover))
-            .route("/targets.json", get(crate::serve::routes::targets::targets))
+            .route("/metrics", get(metrics::metrics))
+            .route("/metrics.json", get(metrics::json))
+            .route("/probe", get(metrics::probe))
+            .route("/-/healthy", get(health::healthy))
+            .route("/-/ready", get(health::ready))
+            .route("/-/reload", post(reload::reload))
+            .route("/-/poll", post(poll::poll))
+            .route("/-/response", get(poll::response))
+            .route("/config", get(config::config))
+            .route("/sd", get(service_discovery::discover))
+            .route("/targets.json", get(targets::targets))
             .fallback(|| async { (StatusCode::NOT_FOUND, "not found; the page at / lists all endpoints\n") })
             .method_not_allowed_fallback(|| async {
                 (StatusCode::METHOD_NOT_ALLOWED, "method not allowed; the header Allow lists the allowed methods\n")
             })
             .with_state(self)
     }
-}
 
-impl AppState {
     /// Returns the current self-monitoring conditions.
     fn conditions(&self) -> Vec<Condition> {
         self.self_watch.iter().flat_map(|watch| watch.conditions(Instant::now())).collect()
@@ -153,32 +151,5 @@ impl AppState {
     /// The rule by which readings are stale.
     fn staleness(&self) -> StalenessRule {
         self.self_watch.as_ref().map(SelfWatch::staleness).unwrap_or_default()
-    }
-
-    /// Returns `ready`, followed by a line for each self-monitoring condition.
-    fn ready_text(&self) -> String {
-        self.conditions().iter().fold("ready\n".to_owned(), |text, condition| format!("{text}{condition}\n"))
-    }
-}
-
-/// Serves `/-/healthy`: the process responds.
-async fn healthy() -> &'static str {
-    "healthy\n"
-}
-
-/// Serves `/-/ready`: 200 once each target has been polled, successfully or not.
-async fn ready(State(app): State<AppState>) -> (StatusCode, String) {
-    if app.ready.load(Ordering::Relaxed) {
-        return (StatusCode::OK, app.ready_text());
-    }
-    let targets = app.targets.now();
-    let not_polled = targets.iter().map(|collected| &collected.target).filter(|target| target.latest().is_none());
-    let not_polled: Vec<&str> = not_polled.map(|target| target.name()).collect();
-    match not_polled.as_slice() {
-        [] => {
-            app.ready.store(true, Ordering::Relaxed);
-            (StatusCode::OK, app.ready_text())
-        }
-        names => (StatusCode::SERVICE_UNAVAILABLE, format!("not yet polled: {}\n", names.join(", "))),
     }
 }

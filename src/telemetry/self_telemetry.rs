@@ -66,6 +66,17 @@ impl SelfTelemetryError {
     }
 }
 
+/// The parts of the SDK that the configuration enables.
+#[derive(Default)]
+struct Providers {
+    /// Exports the self-metrics to `telemetry.otlp`.
+    periodic: Option<PeriodicReader<opentelemetry_otlp::MetricExporter>>,
+    /// Collects the self-metrics for the push of `export.otlp`.
+    push_reader: Option<SharedReader>,
+    traces: Option<SdkTracerProvider>,
+    logs: Option<SdkLoggerProvider>,
+}
+
 impl SelfTelemetry {
     /// Sets up the log and the exporters of `telemetry.otlp`. Must be called inside the tokio runtime, which the exporters use.
     ///
@@ -75,25 +86,26 @@ impl SelfTelemetry {
         let identity = identity(&config.resource);
         let attributes = identity.attributes().map(|(key, value)| KeyValue::new(key.to_owned(), value.to_owned()));
         let resource = Resource::builder_empty().with_schema_url(attributes, SCHEMA_URL).build();
-        let (mut traces, mut logs, mut periodic) = (None, None, None);
         let push_reader = config.metrics_in_export.map(SharedReader::with_temporality);
+        let mut providers = Providers { push_reader, ..Providers::default() };
         if let Some(otlp) = &config.otlp {
             if otlp.traces {
                 let exporter = otlp_exporters::span_exporter(otlp)?;
-                traces = Some(SdkTracerProvider::builder().with_resource(resource.clone()).with_batch_exporter(exporter).build());
+                providers.traces = Some(SdkTracerProvider::builder().with_resource(resource.clone()).with_batch_exporter(exporter).build());
             }
             if otlp.logs {
                 let exporter = otlp_exporters::log_exporter(otlp)?;
-                logs = Some(SdkLoggerProvider::builder().with_resource(resource.clone()).with_batch_exporter(exporter).build());
+                providers.logs = Some(SdkLoggerProvider::builder().with_resource(resource.clone()).with_batch_exporter(exporter).build());
             }
             if otlp.metrics {
-                periodic = Some(PeriodicReader::builder(otlp_exporters::metric_exporter(otlp)?).with_interval(otlp.interval).build());
+                providers.periodic =
+                    Some(PeriodicReader::builder(otlp_exporters::metric_exporter(otlp)?).with_interval(otlp.interval).build());
             }
         }
         let secrets = config.otlp.as_ref().map(otlp_exporters::secrets).unwrap_or_default();
-        logging::init(config, secrets, traces.as_ref(), logs.as_ref())
+        logging::init(config, secrets, providers.traces.as_ref(), providers.logs.as_ref())
             .map_err(|error| SelfTelemetryError::new(format!("standard error: {error}")))?;
-        Self::with_providers(identity, resource, periodic, push_reader, traces, logs)
+        Self::with_providers(identity, resource, providers)
     }
 
     /// Sets up the metrics without a log and without exporters: for tests and for commands that print.
@@ -101,17 +113,11 @@ impl SelfTelemetry {
     /// # Errors
     /// The SDK cannot create the meter provider.
     pub fn quiet() -> Result<Self, SelfTelemetryError> {
-        Self::with_providers(identity(&[]), Resource::builder_empty().build(), None, None, None, None)
+        Self::with_providers(identity(&[]), Resource::builder_empty().build(), Providers::default())
     }
 
-    fn with_providers(
-        identity: Identity,
-        resource: Resource,
-        periodic: Option<PeriodicReader<opentelemetry_otlp::MetricExporter>>,
-        push_reader: Option<SharedReader>,
-        traces: Option<SdkTracerProvider>,
-        logs: Option<SdkLoggerProvider>,
-    ) -> Result<Self, SelfTelemetryError> {
+    fn with_providers(identity: Identity, resource: Resource, providers: Providers) -> Result<Self, SelfTelemetryError> {
+        let Providers { periodic, push_reader, traces, logs } = providers;
         let reader = SharedReader::default();
         let mut meters = SdkMeterProvider::builder().with_resource(resource).with_reader(reader.clone()).with_view(series_limit);
         if let Some(periodic) = periodic {

@@ -181,6 +181,12 @@ impl History {
         self.figures.iter().map(|tracked| tracked.figure)
     }
 
+    /// Returns the figure with this title, with its index.
+    #[must_use]
+    pub fn titled(&self, title: &str) -> Option<(usize, &'static KeyFigure)> {
+        self.figures().enumerate().find(|(_, figure)| figure.title == title)
+    }
+
     /// Returns true if the figure with this index is counted from the delivery log.
     #[must_use]
     pub fn is_from_log(&self, index: usize) -> bool {

@@ -16,7 +16,7 @@ pub const FIGURES_MAX: usize = 9;
 /// One number about a target, aggregated over the series of a metric that have certain attributes.
 #[derive(Debug)]
 pub struct KeyFigure {
-    /// The title: one or two words.
+    /// The title: up to three words.
     pub title: &'static str,
     /// The metric that the figure aggregates.
     pub metric: &'static Metric,
@@ -28,16 +28,25 @@ pub struct KeyFigure {
     pub bad: bool,
 }
 
+/// The title of the figure about queued messages.
+pub const QUEUE_TITLE: &str = "Queue";
+/// The title of the figure about delivered messages.
+pub const DELIVERED_TITLE: &str = "Delivered";
+/// The title of the figure about deferred delivery attempts.
+pub const DEFERRED_TITLE: &str = "Deferred";
+/// The title of the figure about failed delivery attempts.
+pub const FAILED_TITLE: &str = "Failed";
+
 const fn figure(title: &'static str, metric: &'static Metric) -> KeyFigure {
     KeyFigure { title, metric, only: &[], by: None, bad: false }
 }
 
 /// All figures, the most important ones first. A target has the first [`FIGURES_MAX`] figures that its system reports.
 static FIGURES: &[KeyFigure] = &[
-    figure("Queue", &QUEUE_DEPTH).by(&QUEUE_STATE),
-    figure("Delivered", &DELIVERY_ATTEMPTS).only(&[(&DELIVERY_OUTCOME, "delivered")]),
-    figure("Deferred", &DELIVERY_ATTEMPTS).only(&[(&DELIVERY_OUTCOME, "deferred")]),
-    figure("Failed", &DELIVERY_ATTEMPTS).only(&[(&DELIVERY_OUTCOME, "failed")]),
+    figure(QUEUE_TITLE, &QUEUE_DEPTH).by(&QUEUE_STATE),
+    figure(DELIVERED_TITLE, &DELIVERY_ATTEMPTS).only(&[(&DELIVERY_OUTCOME, "delivered")]),
+    figure(DEFERRED_TITLE, &DELIVERY_ATTEMPTS).only(&[(&DELIVERY_OUTCOME, "deferred")]),
+    figure(FAILED_TITLE, &DELIVERY_ATTEMPTS).only(&[(&DELIVERY_OUTCOME, "failed")]),
     figure("Services down", &SERVICE_STATUS).only(&[(&SERVICE_STATE, "down")]).by(&SERVICE_NAME).bad(),
     figure("Login failures", &AUTHENTICATION_ATTEMPTS).only(&[(&AUTHENTICATION_OUTCOME, "failure")]),
     figure("Accounts locked out", &ACCOUNT_STATUS).only(&[(&ACCOUNT_STATE, "authentication_error")]).bad(),

@@ -4,7 +4,7 @@ use super::figure::breakdown;
 use super::format;
 use crate::model::Point;
 use crate::model::vocabulary::{QUEUE_DEPTH, QUEUE_OLDEST_AGE, QUEUE_STATE};
-use crate::poll::History;
+use crate::poll::{DEFERRED_TITLE, DELIVERED_TITLE, FAILED_TITLE, History};
 use std::time::Duration;
 
 /// The time over which delivery attempts are counted.
@@ -130,10 +130,10 @@ fn growth(points: &[Point], history: &History, now_seconds: u64) -> Option<Strin
 fn ratios(history: &History, now_seconds: u64) -> impl Iterator<Item = (ConcernKind, String)> {
     let since = now_seconds.saturating_sub(ATTEMPTS_SECONDS);
     let attempts = |title: &str| {
-        let (index, _) = history.figures().enumerate().find(|(_, figure)| figure.title == title)?;
+        let (index, _) = history.titled(title)?;
         history.increase_since(index, since)
     };
-    let (delivered, deferred, failed) = (attempts("Delivered"), attempts("Deferred"), attempts("Failed"));
+    let (delivered, deferred, failed) = (attempts(DELIVERED_TITLE), attempts(DEFERRED_TITLE), attempts(FAILED_TITLE));
     let all: f64 = [delivered, deferred, failed].into_iter().flatten().sum();
     let share = |kind, part: Option<f64>, max: f64| {
         // A share of all attempts requires that all outcomes are known.

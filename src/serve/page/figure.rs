@@ -32,7 +32,7 @@ pub(super) struct Headline {
 impl Headline {
     /// Returns the figure with this title, if the target has one with a value.
     pub(super) fn of(history: &History, title: &str, points: &[Point], ranges: TimeRanges) -> Option<Self> {
-        let (index, figure) = history.figures().enumerate().find(|(_, figure)| figure.title == title)?;
+        let (index, figure) = history.titled(title)?;
         let range = ranges.of(history, index);
         let value = current_value(figure, points, history, index, range)?;
         let plot = Plot::of(history.points(index), TimeRange { points_max: HEADLINE_POINTS_MAX, ..range });

@@ -7,7 +7,7 @@ use super::query::Sort;
 use super::state::State;
 use super::view::PageTime;
 use crate::config::LOG_FILES_INTERVAL;
-use crate::poll::{Circuit, PartReport, Reading, Target};
+use crate::poll::{Circuit, DELIVERED_TITLE, PartReport, QUEUE_TITLE, Reading, Target};
 use std::cmp::Ordering;
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -144,7 +144,7 @@ pub(super) fn row(target: &Target, state: State, link: String, now: PageTime) ->
     let (queue, delivered) = target.history(|history| {
         let ranges = TimeRanges::new(history, target, now, gap_after);
         let headline = |title| Headline::of(history, title, points, ranges);
-        (headline("Queue"), headline("Delivered"))
+        (headline(QUEUE_TITLE), headline(DELIVERED_TITLE))
     });
     let wait = target.wait(now.instant);
     let repairs: u64 = latest.iter().flat_map(|latest| latest.tally.repairs.iter()).map(|(_, n)| n).sum();

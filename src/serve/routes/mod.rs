@@ -2,6 +2,7 @@
 
 pub(crate) mod config;
 mod growing_page;
+pub(crate) mod health;
 mod large_pages;
 pub(crate) mod logged_conflicts;
 pub(crate) mod metrics;

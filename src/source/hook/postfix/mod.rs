@@ -170,41 +170,28 @@ impl PostfixLog {
         let instance = line.program.split(PROGRAM_SEPARATOR).next().unwrap_or_default();
         let key_of = |queue_id: &str| format!("{} {instance} {queue_id}", line.host);
         let key = queue_id.map(key_of);
-        let kept = |text: &str| Some(cut(text, KEPT_BYTES_MAX).to_owned()).filter(|text| !text.is_empty());
+        if let Event::Notification { queue_id } = event {
+            self.messages.update(&key_of(queue_id)).origin = Some("dsn");
+            return None;
+        }
+        let mut item = self.record_item(event, key.as_deref(), found)?;
+        put(&mut item, "host", line.host);
+        put(&mut item, "instance", instance);
+        put(&mut item, "service", line.program.rsplit(PROGRAM_SEPARATOR).next().unwrap_or_default());
+        put(&mut item, "queue_id", queue_id.unwrap_or_default());
+        if let Some(message) = key.as_deref().and_then(|key| self.messages.get(key)) {
+            put_message(&mut item, message);
+        }
+        let now = Timestamp::try_from(now).unwrap_or_default();
+        let time = line.time.resolve(&self.zone, now).map(|time| time.to_string()).unwrap_or_default();
+        put(&mut item, "time", &time);
+        Some(item)
+    }
+
+    /// Makes the item of an event that is a record, with what the event reports. Notes what other events report of their message.
+    fn record_item(&mut self, event: &Event<'_>, key: Option<&str>, found: &mut LogItems) -> Option<Map<String, Value>> {
         let mut item = Map::new();
-        match (event, &key) {
-            (Event::Client { host, ip, user }, Some(key)) => {
-                // The id may be that of an earlier message whose end is not in the log, such as one that a milter rejected.
-                *self.messages.update(key) = Message {
-                    origin: Some(if user.is_some() { "authenticated" } else { "remote" }),
-                    client_host: host.and_then(kept),
-                    client_ip: ip.and_then(kept),
-                    user: user.and_then(kept),
-                    ..Message::default()
-                };
-                return None;
-            }
-            (Event::Local { sender }, Some(key)) => {
-                *self.messages.update(key) = Message { origin: Some("local"), sender: kept(sender), ..Message::default() };
-                return None;
-            }
-            (Event::Arrival, Some(key)) => {
-                let message = self.messages.update(key);
-                // The Message-ID is logged before the message is in the active queue, so this is another message.
-                if message.is_received {
-                    *message = Message::default();
-                }
-                message.origin.get_or_insert("local");
-                return None;
-            }
-            (Event::Notification { queue_id }, _) => {
-                self.messages.update(&key_of(queue_id)).origin = Some("dsn");
-                return None;
-            }
-            (Event::Removed, Some(key)) => {
-                self.messages.remove(key);
-                return None;
-            }
+        match (event, key) {
             (Event::Active { sender, size }, Some(key)) => {
                 let message = self.messages.update(key);
                 (message.sender, message.size) = (kept(sender), kept(size));
@@ -223,32 +210,65 @@ impl PostfixLog {
                 found.unjoined += u64::from(self.messages.get(key).is_none_or(|message| message.size.is_none()));
             }
             (Event::Rejection(rejection), _) => put_rejection(&mut item, rejection),
+            (event, Some(key)) => {
+                self.note(event, key);
+                return None;
+            }
             _ => return None,
         }
-        put(&mut item, "host", line.host);
-        put(&mut item, "instance", instance);
-        put(&mut item, "service", line.program.rsplit(PROGRAM_SEPARATOR).next().unwrap_or_default());
-        put(&mut item, "queue_id", queue_id.unwrap_or_default());
-        if let Some(message) = key.as_deref().and_then(|key| self.messages.get(key)) {
-            let known = [
-                ("sender", &message.sender),
-                ("size", &message.size),
-                ("client_host", &message.client_host),
-                ("client_ip", &message.client_ip),
-                ("user", &message.user),
-            ];
-            for (name, value) in known {
-                if let Some(value) = value.as_deref().filter(|_| !item.contains_key(name)) {
-                    put(&mut item, name, value);
-                }
-            }
-            put(&mut item, "origin", message.origin.unwrap_or_default());
-        }
-        let now = Timestamp::try_from(now).unwrap_or_default();
-        let time = line.time.resolve(&self.zone, now).map(|time| time.to_string()).unwrap_or_default();
-        put(&mut item, "time", &time);
         Some(item)
     }
+
+    /// Notes what an event that is not a record reports of its message.
+    fn note(&mut self, event: &Event<'_>, key: &str) {
+        match event {
+            Event::Client { host, ip, user } => {
+                // The id may be that of an earlier message whose end is not in the log, such as one that a milter rejected.
+                *self.messages.update(key) = Message {
+                    origin: Some(if user.is_some() { "authenticated" } else { "remote" }),
+                    client_host: host.and_then(kept),
+                    client_ip: ip.and_then(kept),
+                    user: user.and_then(kept),
+                    ..Message::default()
+                };
+            }
+            Event::Local { sender } => {
+                *self.messages.update(key) = Message { origin: Some("local"), sender: kept(sender), ..Message::default() };
+            }
+            Event::Arrival => {
+                let message = self.messages.update(key);
+                // The Message-ID is logged before the message is in the active queue, so this is another message.
+                if message.is_received {
+                    *message = Message::default();
+                }
+                message.origin.get_or_insert("local");
+            }
+            Event::Removed => self.messages.remove(key),
+            _ => {}
+        }
+    }
+}
+
+/// Returns the part of a text that is kept; `None` if the text is empty.
+fn kept(text: &str) -> Option<String> {
+    Some(cut(text, KEPT_BYTES_MAX).to_owned()).filter(|text| !text.is_empty())
+}
+
+/// Adds what earlier lines reported of the message.
+fn put_message(item: &mut Map<String, Value>, message: &Message) {
+    let known = [
+        ("sender", &message.sender),
+        ("size", &message.size),
+        ("client_host", &message.client_host),
+        ("client_ip", &message.client_ip),
+        ("user", &message.user),
+    ];
+    for (name, value) in known {
+        if let Some(value) = value.as_deref().filter(|_| !item.contains_key(name)) {
+            put(item, name, value);
+        }
+    }
+    put(item, "origin", message.origin.unwrap_or_default());
 }
 
 /// Returns the number of times that a message was written, and the message: rsyslog writes `message repeated N times: [ MESSAGE]` for equal ones (`$RepeatedMsgReduction on`).
