@@ -66,7 +66,7 @@ pub enum StartError {
         /// The name of the target.
         name: String,
         /// The reason.
-        error: poll::StartError,
+        error: poll::ClientError,
     },
     /// The access rules of the pull endpoint cannot be applied.
     #[error(transparent)]

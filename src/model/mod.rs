@@ -6,7 +6,6 @@
 //! [`Metric`]s that are declared in [`vocabulary`]: fixed names, closed sets of attribute values, tens of series. Only a rule of `source`
 //! converts one to the other, so that text of a server cannot become a canonical attribute by accident.
 
-mod exemplar;
 mod exponential;
 mod families;
 mod histogram;
@@ -20,6 +19,7 @@ mod record;
 pub mod registry;
 mod repair;
 mod reserved;
+mod sample_extras;
 mod scale;
 mod scope;
 mod selection;
@@ -33,7 +33,6 @@ mod unit;
 mod unix_time;
 pub mod vocabulary;
 
-pub use exemplar::Exemplar;
 pub use exponential::{ExponentialBuckets, ZERO_THRESHOLD};
 pub(crate) use families::buffer_with_capacity;
 pub use families::{
@@ -52,6 +51,7 @@ pub use record::{
     RecordMetrics, RecordPage, RecordState, RecordUid, Reply, UID_BYTES, hex,
 };
 pub use repair::{Repair, Repairs};
+pub use sample_extras::{EXEMPLAR_CHARS_MAX, Exemplar};
 pub use scale::scale;
 pub use scope::{Scope, is_scope_info, is_scope_label};
 pub use selection::{FamilySelection, SamplePosition, SamplePositions, SelectedFamilies, SelectedFamily};

@@ -17,7 +17,7 @@ const RESPONSE_HEADERS_MAX: usize = 64;
 
 /// The reason why an HTTP client cannot be built. All of them are errors of the configuration.
 #[derive(Debug, thiserror::Error)]
-pub enum StartError {
+pub enum ClientError {
     /// A file cannot be read.
     #[error("cannot read {path}: {error}")]
     File {
@@ -36,19 +36,19 @@ pub enum StartError {
     },
 }
 
-impl From<TlsFileError> for StartError {
+impl From<TlsFileError> for ClientError {
     fn from(TlsFileError { path, error }: TlsFileError) -> Self {
         Self::File { path: path.display().to_string(), error }
     }
 }
 
-impl From<UnusableTls> for StartError {
+impl From<UnusableTls> for ClientError {
     fn from(UnusableTls { setting, reason }: UnusableTls) -> Self {
         Self::Unusable { setting, reason: quote(&reason) }
     }
 }
 
-impl StartError {
+impl ClientError {
     fn unusable(setting: &'static str) -> impl Fn(reqwest::Error) -> Self {
         move |error| Self::Unusable { setting, reason: last_cause(&error.without_url()) }
     }
@@ -58,7 +58,7 @@ impl StartError {
 ///
 /// # Errors
 /// A setting cannot be used, or one of its files cannot be read.
-pub(super) fn build_client(url: &Url, tls: &Tls, proxy: Option<&str>, idle_connections_max: usize) -> Result<(Client, Url), StartError> {
+pub(super) fn build_client(url: &Url, tls: &Tls, proxy: Option<&str>, idle_connections_max: usize) -> Result<(Client, Url), ClientError> {
     install_crypto_provider();
     let mut builder = Client::builder()
         .user_agent(concat!("postmeter/", env!("CARGO_PKG_VERSION")))
@@ -72,7 +72,7 @@ pub(super) fn build_client(url: &Url, tls: &Tls, proxy: Option<&str>, idle_conne
         .pool_max_idle_per_host(idle_connections_max)
         .tcp_nodelay(true);
     builder = match proxy {
-        Some(proxy) => builder.proxy(Proxy::all(proxy).map_err(StartError::unusable("proxy"))?),
+        Some(proxy) => builder.proxy(Proxy::all(proxy).map_err(ClientError::unusable("proxy"))?),
         // Otherwise reqwest would use the proxy of the environment.
         None => builder.no_proxy(),
     };
@@ -82,17 +82,17 @@ pub(super) fn build_client(url: &Url, tls: &Tls, proxy: Option<&str>, idle_conne
         let host = url.host_str().unwrap_or_default().trim_matches(['[', ']']).to_owned();
         builder = builder.dns_resolver(ServerNameResolver { name: name.to_ascii_lowercase(), host });
         let set = requested.set_host(Some(name));
-        set.map_err(|error| StartError::Unusable { setting: "tls.server_name", reason: error.to_string() })?;
+        set.map_err(|error| ClientError::Unusable { setting: "tls.server_name", reason: error.to_string() })?;
     }
-    Ok((builder.build().map_err(StartError::unusable("the HTTP client"))?, requested))
+    Ok((builder.build().map_err(ClientError::unusable("the HTTP client"))?, requested))
 }
 
 /// Reads the values of configured headers.
 ///
 /// # Errors
 /// A value cannot be read or sent.
-pub(super) fn header_map(configured: &[(String, Secret)]) -> Result<HeaderMap, StartError> {
-    let unusable = |reason: String| StartError::Unusable { setting: "headers", reason };
+pub(super) fn header_map(configured: &[(String, Secret)]) -> Result<HeaderMap, ClientError> {
+    let unusable = |reason: String| ClientError::Unusable { setting: "headers", reason };
     let mut headers = HeaderMap::new();
     for (name, value) in configured {
         let value = value.read().map_err(|error| unusable(error.to_string()))?;

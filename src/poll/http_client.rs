@@ -4,7 +4,7 @@ use super::PollError;
 use super::admission::IdleConnections;
 use super::body_buffer::BodyBuffer;
 use super::body_memory::BodyMemory;
-use super::client_builder::{CONNECT_TIMEOUT, StartError, build_client, header_map};
+use super::client_builder::{CONNECT_TIMEOUT, ClientError, build_client, header_map};
 use super::http_error::{before_response, general_status_hint, was_closed};
 use super::poll_limits::Limits;
 use super::rate_budget::{RateBudget, Scope};
@@ -41,7 +41,7 @@ pub(super) struct HttpClient {
 }
 
 impl HttpClient {
-    pub(super) fn new(target: &config::Target, limits: &Limits) -> Result<Self, StartError> {
+    pub(super) fn new(target: &config::Target, limits: &Limits) -> Result<Self, ClientError> {
         let idle_connections = limits.admission.keep_connections();
         let (http, url) = build_client(&target.url, &target.tls, target.proxy.as_deref(), idle_connections.max())?;
         let headers = header_map(&target.headers)?;

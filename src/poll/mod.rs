@@ -63,7 +63,7 @@ pub use continuity::Continuity;
 pub use error::PollError;
 pub use open_files::raise_open_files_limit;
 pub use passthrough::select_native;
-pub use poll_limits::{Limits, READINGS_BYTES_MAX, Usage};
+pub use poll_limits::{LimitUsage, Limits, READINGS_BYTES_MAX};
 pub use poll_now::PollRefusal;
 pub use raw_response::{RAW_BYTES_MAX, RawError, RawResponse};
 pub use reading::{PartReport, Reading, Tally};
@@ -72,5 +72,5 @@ pub use recent::key_figures::{DEFERRED_TITLE, DELIVERED_TITLE, FAILED_TITLE, FIG
 pub use record_arrival::RecordArrival;
 pub use record_reader::RecordReader;
 pub use scrape_schedule::ScraperId;
-pub use target::{Clock, StartError, Target};
+pub use target::{ClientError, Clock, Target};
 pub(crate) use target_list::request_target_list;

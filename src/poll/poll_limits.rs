@@ -24,7 +24,7 @@ pub struct Limits {
 
 /// The present usage of the limits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Usage {
+pub struct LimitUsage {
     /// Polls of targets whose last poll succeeded.
     pub responding: LaneUsage,
     /// Polls of targets whose last poll failed.
@@ -71,8 +71,8 @@ impl Limits {
 
     /// The present usage.
     #[must_use]
-    pub fn usage(&self) -> Usage {
-        Usage {
+    pub fn usage(&self) -> LimitUsage {
+        LimitUsage {
             responding: self.admission.usage(Lane::Responding),
             failing: self.admission.usage(Lane::Failing),
             readings_bytes: self.readings.used_bytes(),

@@ -9,7 +9,7 @@
 
 use super::admission::{Admitted, Lane};
 use super::circuit_breaker::CircuitBreaker;
-pub use super::client_builder::StartError;
+pub use super::client_builder::ClientError;
 use super::continuity::{counts_the_same, is_same_server};
 use super::counted_windows::CountedWindows;
 use super::deadline::Deadline;
@@ -77,7 +77,7 @@ impl Target {
     ///
     /// # Errors
     /// The setting that cannot be used.
-    pub fn new(config: config::Target, limits: Limits) -> Result<Arc<Self>, StartError> {
+    pub fn new(config: config::Target, limits: Limits) -> Result<Arc<Self>, ClientError> {
         Self::with_clock(config, limits, SystemTime::now)
     }
 
@@ -85,7 +85,7 @@ impl Target {
     ///
     /// # Errors
     /// As for [`Self::new`].
-    pub fn with_clock(config: config::Target, limits: Limits, clock: Clock) -> Result<Arc<Self>, StartError> {
+    pub fn with_clock(config: config::Target, limits: Limits, clock: Clock) -> Result<Arc<Self>, ClientError> {
         let client = Arc::new(HttpClient::new(&config, &limits)?);
         let shared = TargetShared {
             client,
@@ -111,7 +111,7 @@ impl Target {
     ///
     /// # Errors
     /// As for [`Self::new`].
-    pub fn succeeding(config: config::Target, before: &Self) -> Result<Arc<Self>, StartError> {
+    pub fn succeeding(config: config::Target, before: &Self) -> Result<Arc<Self>, ClientError> {
         let is_same_server = is_same_server(&config, &before.config);
         let mut client = HttpClient::new(&config, &before.shared.limits)?;
         let history = history_of(&config);

@@ -1,7 +1,7 @@
 //! Requests the list of `targets_http`.
 
 use super::PollError;
-use super::client_builder::{CONNECT_TIMEOUT, StartError, build_client, header_map};
+use super::client_builder::{CONNECT_TIMEOUT, ClientError, build_client, header_map};
 use super::http_error::{before_response, general_status_hint};
 use super::response::Response;
 use crate::config::TargetsHttp;
@@ -29,7 +29,7 @@ pub(crate) async fn request_target_list(list: &TargetsHttp, files: &FileThread) 
 }
 
 fn prepare(list: &TargetsHttp) -> Result<(Client, Url, HeaderMap), String> {
-    let start_error = |error: StartError| error.to_string();
+    let start_error = |error: ClientError| error.to_string();
     let (client, url) = build_client(&list.url, &list.tls, None, 0).map_err(start_error)?;
     let mut headers = header_map(&list.headers).map_err(start_error)?;
     headers.entry(ACCEPT).or_insert(HeaderValue::from_static("application/json"));

@@ -2,7 +2,7 @@
 
 use super::circuit_breaker::Circuit;
 use super::recent::history::{Failure, History};
-use super::{PollError, Reading, Target, Usage};
+use super::{LimitUsage, PollError, Reading, Target};
 use crate::model::Point;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -28,7 +28,7 @@ impl Target {
 
     /// The usage of the limits that all targets share.
     #[must_use]
-    pub fn usage(&self) -> Usage {
+    pub fn usage(&self) -> LimitUsage {
         self.shared.limits.usage()
     }
 

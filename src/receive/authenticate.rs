@@ -33,7 +33,7 @@ pub(super) enum AuthenticationError {
 
 impl AuthenticationError {
     /// Returns `true` if the sender is not at fault, so that it should try again.
-    pub(super) const fn is_own(&self) -> bool {
+    pub(super) const fn is_configuration_error(&self) -> bool {
         matches!(self, Self::Config(..) | Self::Key(_))
     }
 }

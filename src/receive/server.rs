@@ -12,7 +12,7 @@ use crate::config::{self, Deliveries, Prometheus};
 use crate::delivery_log::StateError;
 use crate::export::otlp::SendError;
 use crate::model::RecordState;
-use crate::serve::{Access, AccessError, Limits, serve};
+use crate::serve::{Access, AccessError, ServerLimits, serve};
 use crate::telemetry::{CollectedTarget, SelfTelemetry, TargetSet};
 use axum::Router;
 use axum::body::Body;
@@ -87,9 +87,9 @@ impl Receiver {
 }
 
 /// The limits of connections. Those of one client are wide, because the limits of each target keep a flood from the others.
-fn connection_limits() -> Limits {
-    let limits = Limits::default();
-    Limits { connections_client_max: CLIENT_CONNECTIONS_MAX, requests_client_max: limits.requests_max, ..limits }
+fn connection_limits() -> ServerLimits {
+    let limits = ServerLimits::default();
+    ServerLimits { connections_client_max: CLIENT_CONNECTIONS_MAX, requests_client_max: limits.requests_max, ..limits }
 }
 
 /// Serves `POST /v1/deliveries/TARGET`.
@@ -189,7 +189,7 @@ impl App {
     /// Turns a failed authentication into a response. A sender is not blamed for a key that Postmeter cannot read.
     fn authenticate(&self, intake: &Intake, result: Result<(), AuthenticationError>) -> Result<(), Refusal> {
         let Err(error) = result else { return Ok(()) };
-        if error.is_own() {
+        if error.is_configuration_error() {
             intake.log_refusal(RefusalCause::UnusableCredential, || error.to_string());
             return Err(Refusal::Later("the receiver cannot check the credential"));
         }

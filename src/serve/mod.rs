@@ -9,7 +9,7 @@ pub(crate) mod routes;
 pub use access::control::{Access, TokenUse};
 pub use access::rules::AccessError;
 pub(crate) use http::connection::serve;
-pub use limits::server_limits::Limits;
+pub use limits::server_limits::ServerLimits;
 pub use routes::reload::{Reload, ReloadRequest};
 
 use crate::config::Config;

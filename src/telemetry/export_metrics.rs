@@ -20,10 +20,8 @@ pub struct ExportMetrics {
     queue_usage: Gauge<u64>,
     queue_limit: Gauge<u64>,
     spool_failing: Gauge<u64>,
-    /// `true` while the spool of metrics is failing.
-    pub metrics_spool: AtomicBool,
-    /// `true` while the spool of received delivery records is failing.
-    pub logs_spool: AtomicBool,
+    metrics_spool_failing: AtomicBool,
+    logs_spool_failing: AtomicBool,
     spool_damaged: Counter<u64>,
     damaged_requests: AtomicU64,
     last_accepted: Mutex<Option<Instant>>,
@@ -39,8 +37,8 @@ impl ExportMetrics {
             queue_usage: gauge(meter, &QUEUE_USAGE),
             queue_limit: gauge(meter, &QUEUE_LIMIT),
             spool_failing: gauge(meter, &SPOOL_FAILING),
-            metrics_spool: AtomicBool::new(false),
-            logs_spool: AtomicBool::new(false),
+            metrics_spool_failing: AtomicBool::new(false),
+            logs_spool_failing: AtomicBool::new(false),
             spool_damaged: counter(meter, &SPOOL_DAMAGED),
             damaged_requests: AtomicU64::new(0),
             last_accepted: Mutex::default(),
@@ -83,9 +81,21 @@ impl ExportMetrics {
         self.queue_limit.record(max_bytes as u64, &place);
     }
 
-    /// Records whether a spool is failing.
-    pub fn record_spools(&self) {
-        let is_failing = self.metrics_spool.load(Ordering::Relaxed) || self.logs_spool.load(Ordering::Relaxed);
+    /// Records whether the spool of metrics is failing.
+    pub fn set_metrics_spool_failing(&self, is_failing: bool) {
+        self.metrics_spool_failing.store(is_failing, Ordering::Relaxed);
+        self.record_spools();
+    }
+
+    /// Records whether the spool of received delivery records is failing.
+    pub fn set_logs_spool_failing(&self, is_failing: bool) {
+        self.logs_spool_failing.store(is_failing, Ordering::Relaxed);
+        self.record_spools();
+    }
+
+    /// Records whether any spool is failing.
+    fn record_spools(&self) {
+        let is_failing = self.metrics_spool_failing.load(Ordering::Relaxed) || self.logs_spool_failing.load(Ordering::Relaxed);
         self.spool_failing.record(u64::from(is_failing), &[]);
     }
 

@@ -4,7 +4,7 @@ use super::self_metrics::{
     POLL_LANE, POLL_REQUESTS, POLL_REQUESTS_LIMIT, POLLS_WAITING, READINGS_MEMORY, READINGS_MEMORY_LIMIT, READINGS_WITHOUT_NATIVE, counter,
     gauge,
 };
-use crate::poll::{LaneUsage, READINGS_BYTES_MAX, Usage};
+use crate::poll::{LaneUsage, LimitUsage, READINGS_BYTES_MAX};
 use opentelemetry::KeyValue;
 use opentelemetry::metrics::{Counter, Gauge, Meter};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -36,7 +36,7 @@ impl PollMetrics {
     }
 
     /// Records the usage of the limits.
-    pub fn observe(&self, usage: &Usage) {
+    pub fn observe(&self, usage: &LimitUsage) {
         let lanes = POLL_LANE.values.iter().zip([usage.responding, usage.failing]);
         for (lane, LaneUsage { requests, requests_max, waiting }) in lanes {
             let lane = [KeyValue::new(POLL_LANE.key, *lane)];

@@ -1,10 +1,7 @@
 //! The exemplars of a series on a page. The formats have room for one per counter and one per bucket: the latest.
 
 use super::names::{Escaping, label_name};
-use crate::model::{Exemplar, SampleRef};
-
-/// Characters in the labels of an exemplar, as OpenMetrics specifies.
-const EXEMPLAR_CHARS_MAX: usize = 128;
+use crate::model::{EXEMPLAR_CHARS_MAX, Exemplar, SampleRef};
 
 /// Returns the latest exemplar of a counter.
 pub(super) fn of_counter<'a>(sample: &SampleRef<'a>, escaping: Escaping) -> Option<Exemplar<'a>> {

@@ -268,12 +268,11 @@ impl Spool {
                 }
             }
         }
-        let failures = match self.signal {
-            SpoolSignal::Metrics => &self.telemetry.export.metrics_spool,
-            SpoolSignal::Logs => &self.telemetry.export.logs_spool,
-        };
-        failures.store(failure.is_some(), Ordering::Relaxed);
-        self.telemetry.export.record_spools();
+        let metrics = &self.telemetry.export;
+        match self.signal {
+            SpoolSignal::Metrics => metrics.set_metrics_spool_failing(failure.is_some()),
+            SpoolSignal::Logs => metrics.set_logs_spool_failing(failure.is_some()),
+        }
     }
 
     fn failure(&self) -> MutexGuard<'_, Option<SpoolFailure>> {

@@ -30,7 +30,7 @@ pub(crate) use body::buffer_with_capacity;
 pub(super) use compact::CompactCopy;
 pub(super) use label::{Label, LabelName};
 
-use super::exemplar::Extras;
+use super::sample_extras::Extras;
 use super::scope::{SCOPE_LABEL, is_scope_label};
 use super::{Histogram, LimitExceeded, READING_LIMITS, ReadingLimits, Repair, Repairs, Summary};
 use body::Body;

@@ -11,7 +11,7 @@ use crate::config::{self, Prometheus};
 use crate::serve::http::client::Client;
 use crate::serve::limits::client_quota::ClientQuota;
 use crate::serve::limits::rate_limit::{ClientRateLimits, GlobalRateLimit, RateLimit};
-use crate::serve::limits::server_limits::Limits;
+use crate::serve::limits::server_limits::ServerLimits;
 use crate::serve::limits::unauthenticated::{AuthenticatedClients, UnauthenticatedConnections};
 use crate::serve::routes::refusal::Refusal;
 use crate::telemetry::SelfTelemetry;
@@ -37,7 +37,7 @@ struct Inner {
     /// The last use of each token, by its SHA-256.
     token_uses: Mutex<HashMap<[u8; 32], Timestamp>>,
     telemetry: Arc<SelfTelemetry>,
-    limits: Limits,
+    limits: ServerLimits,
     requests: Arc<ClientQuota>,
     unauthenticated: Arc<UnauthenticatedConnections>,
     authenticated_clients: AuthenticatedClients,
@@ -72,14 +72,14 @@ impl Access {
     /// # Errors
     /// Fails if a certificate or key is invalid, or if there are no random numbers.
     pub fn new(config: Prometheus, telemetry: Arc<SelfTelemetry>) -> Result<Self, AccessError> {
-        Self::with_limits(config, telemetry, Limits::default())
+        Self::with_limits(config, telemetry, ServerLimits::default())
     }
 
     /// Creates the access control of this configuration, with other limits than the default.
     ///
     /// # Errors
     /// Fails if a certificate or key is invalid, or if there are no random numbers.
-    pub fn with_limits(config: Prometheus, telemetry: Arc<SelfTelemetry>, limits: Limits) -> Result<Self, AccessError> {
+    pub fn with_limits(config: Prometheus, telemetry: Arc<SelfTelemetry>, limits: ServerLimits) -> Result<Self, AccessError> {
         let rules = Rules::new(config, None)?;
         warn_of_expired_tokens(&rules.config);
         let access = Self(Arc::new(Inner {
@@ -169,7 +169,7 @@ impl Access {
         self.0.rules.subscribe()
     }
 
-    pub(crate) fn limits(&self) -> &Limits {
+    pub(crate) fn limits(&self) -> &ServerLimits {
         &self.0.limits
     }
 

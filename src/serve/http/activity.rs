@@ -10,7 +10,7 @@
 //! An HTTP/2 connection has several responses at a time, and progress of one does not imply progress of the others. The oldest
 //! progress is relevant. Bytes of the connection cannot be attributed to a response, so the bytes that its stream accepts are counted.
 
-use crate::serve::limits::server_limits::Limits;
+use crate::serve::limits::server_limits::ServerLimits;
 use parking_lot::{Mutex, MutexGuard};
 use std::sync::Arc;
 use std::time::Instant;
@@ -90,7 +90,7 @@ pub(crate) struct ResponseGuard {
 }
 
 impl Activity {
-    pub(crate) fn new(limits: &Limits) -> Arc<Self> {
+    pub(crate) fn new(limits: &ServerLimits) -> Arc<Self> {
         Arc::new(Self(Mutex::new(State {
             head: Some(Instant::now()),
             idle: None,
@@ -170,7 +170,7 @@ impl Activity {
     }
 
     /// Returns the limit that the connection exceeds, if any.
-    fn exceeded_limit(&self, limits: &Limits) -> Option<TooSlow> {
+    fn exceeded_limit(&self, limits: &ServerLimits) -> Option<TooSlow> {
         let state = self.state();
         let is_over = |since: Option<Instant>, limit| since.is_some_and(|since| since.elapsed() >= limit);
         let since = |progress: Option<Progress>| progress.map(|progress| progress.since);
@@ -191,7 +191,7 @@ impl Activity {
     }
 
     /// Waits until the connection exceeds a limit.
-    pub(crate) async fn too_slow(&self, limits: &Limits) -> TooSlow {
+    pub(crate) async fn too_slow(&self, limits: &ServerLimits) -> TooSlow {
         let mut interval = tokio::time::interval(limits.check_interval());
         loop {
             interval.tick().await;
@@ -240,12 +240,12 @@ mod tests {
 
     #[test]
     fn a_response_must_be_sent_in_time_in_spite_of_progress() {
-        let limits = Limits { response_timeout: Duration::from_secs(3600), progress_bytes: 1, ..Limits::default() };
+        let limits = ServerLimits { response_timeout: Duration::from_secs(3600), progress_bytes: 1, ..ServerLimits::default() };
         let activity = Activity::new(&limits);
         let _guard = activity.begin_request();
         activity.note_write(1);
         assert_eq!(activity.exceeded_limit(&limits), None);
-        let limits = Limits { response_duration_max: Duration::ZERO, ..limits };
+        let limits = ServerLimits { response_duration_max: Duration::ZERO, ..limits };
         assert_eq!(activity.exceeded_limit(&limits), Some(TooSlow::Response));
     }
 }

@@ -88,7 +88,7 @@ impl AsyncWrite for ObservedStream {
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
-    use crate::serve::limits::server_limits::Limits;
+    use crate::serve::limits::server_limits::ServerLimits;
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
     use tokio::net::TcpListener;
 
@@ -97,7 +97,7 @@ mod tests {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let mut client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
         let (stream, _) = listener.accept().await.unwrap();
-        let activity = Activity::new(&Limits::default());
+        let activity = Activity::new(&ServerLimits::default());
         let mut stream = ObservedStream::new(stream, activity.clone());
         let mut guard = activity.begin_request();
         stream.write_all(b"HTTP/1.0 200 OK\r\n\r\na 1\n").await.unwrap();

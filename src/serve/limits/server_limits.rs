@@ -4,7 +4,7 @@ use std::time::Duration;
 
 /// The limits. The defaults suit production; tests use shorter ones.
 #[derive(Clone, Debug)]
-pub struct Limits {
+pub struct ServerLimits {
     /// Bytes of a request line with its headers. Longer ones get status 431.
     pub head_bytes_max: usize,
     /// Bytes of a path with its query. Longer ones get status 414.
@@ -48,7 +48,7 @@ pub struct Limits {
     pub watch_interval: Duration,
 }
 
-impl Default for Limits {
+impl Default for ServerLimits {
     fn default() -> Self {
         Self {
             head_bytes_max: 32 * 1024,
@@ -73,7 +73,7 @@ impl Default for Limits {
     }
 }
 
-impl Limits {
+impl ServerLimits {
     /// Returns the interval at which connections are checked for timeouts.
     pub(crate) fn check_interval(&self) -> Duration {
         let shortest = self

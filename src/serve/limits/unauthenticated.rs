@@ -121,7 +121,7 @@ impl AuthenticatedClients {
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
-    use crate::serve::Limits;
+    use crate::serve::ServerLimits;
     use std::net::SocketAddr;
     use std::task::{Context, Poll, Waker};
 
@@ -130,7 +130,7 @@ mod tests {
     }
 
     fn idle() -> Arc<Activity> {
-        Activity::new(&Limits::default())
+        Activity::new(&ServerLimits::default())
     }
 
     fn is_displaced(connection: &UnauthenticatedConnection) -> bool {

@@ -5,8 +5,8 @@ mod detail;
 mod share;
 mod window;
 
-use super::accumulated::CounterMemory;
 use super::carried::{Present, carry_of};
+use super::counter_memory::CounterMemory;
 use super::part_families::{PartFamilies, TakenSeries};
 use super::points::{Addend, Points};
 use super::{Context, Trace};

@@ -5,9 +5,9 @@
 //! An invalid number invalidates the whole point that it belongs to. So does a missing series that would mean 0 but may be one that could
 //! not be read. The sum of the other series would be too small in this poll, and its increase too large in the next.
 
-mod accumulated;
 mod advice;
 mod carried;
+mod counter_memory;
 mod decreases;
 mod last_values;
 mod mapping;
@@ -26,8 +26,8 @@ mod windows;
 use super::pattern::is_match;
 use super::{Part, Source, Transform};
 use crate::model::{Attribute, Families, Kind, RecordMetrics, Repair, Snapshot};
-pub use accumulated::CounterMemory;
 pub use advice::{ADVICE_BYTES_MAX, ADVICE_MAX};
+pub use counter_memory::CounterMemory;
 use mapping::Mapping;
 use part_families::PartFamilies;
 pub use points::POINTS_PER_METRIC_MAX;

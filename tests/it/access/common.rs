@@ -3,7 +3,7 @@
 use crate::support::wait_until_async;
 use postmeter::config::{self, Environment, Prometheus};
 use postmeter::poll::{self, Target};
-use postmeter::serve::{Access, AppState, Limits};
+use postmeter::serve::{Access, AppState, ServerLimits};
 use postmeter::simulate::{Options, SimulatedServer, System};
 use postmeter::telemetry::{CollectedTarget, SelfTelemetry};
 use ring::digest::{SHA256, digest};
@@ -41,8 +41,8 @@ pub fn prometheus(keys: &str, files: &Path) -> Result<Prometheus, String> {
 }
 
 /// The default limits, with a short interval for checking files.
-pub fn limits() -> Limits {
-    Limits { watch_interval: Duration::from_millis(20), ..Limits::default() }
+pub fn limits() -> ServerLimits {
+    ServerLimits { watch_interval: Duration::from_millis(20), ..ServerLimits::default() }
 }
 
 impl TestEndpoint {
@@ -50,12 +50,12 @@ impl TestEndpoint {
         Self::with_limits(keys, limits(), tempfile::tempdir().unwrap()).await
     }
 
-    pub async fn with_limits(keys: &str, limits: Limits, files: TempDir) -> Self {
+    pub async fn with_limits(keys: &str, limits: ServerLimits, files: TempDir) -> Self {
         Self::with_targets(Vec::new(), keys, limits, files).await
     }
 
     /// Starts an endpoint with a target whose metrics have 700 kB.
-    pub async fn with_large_target(keys: &str, limits: Limits, files: TempDir) -> (Self, SimulatedServer) {
+    pub async fn with_large_target(keys: &str, limits: ServerLimits, files: TempDir) -> (Self, SimulatedServer) {
         let options = Options { size: 3000, ..Options::default() };
         let server = SimulatedServer::start(System::Kumomta, "127.0.0.1:0".parse().unwrap(), options).await.unwrap();
         let text = format!("targets: [{{name: large, system: kumomta, url: '{}', min_interval: 1h}}]\n", server.url());
@@ -64,7 +64,7 @@ impl TestEndpoint {
         (Self::with_targets(vec![Arc::new(CollectedTarget::new(target))], keys, limits, files).await, server)
     }
 
-    async fn with_targets(targets: Vec<Arc<CollectedTarget>>, keys: &str, limits: Limits, files: TempDir) -> Self {
+    async fn with_targets(targets: Vec<Arc<CollectedTarget>>, keys: &str, limits: ServerLimits, files: TempDir) -> Self {
         let config = prometheus(keys, files.path()).unwrap_or_else(|problems| panic!("{problems}"));
         let telemetry = Arc::new(SelfTelemetry::quiet().unwrap());
         let access = Access::with_limits(config, telemetry.clone(), limits).unwrap();

@@ -6,7 +6,7 @@ use crate::access::tls::TLS;
 use http_body::Body as _;
 use hyper::client::conn::http2::SendRequest;
 use hyper_util::rt::{TokioExecutor, TokioIo};
-use postmeter::serve::Limits;
+use postmeter::serve::ServerLimits;
 use std::pin::Pin;
 use std::time::{Duration, Instant};
 use tokio::task::JoinHandle;
@@ -17,7 +17,7 @@ async fn a_client_that_stops_reading_or_sends_no_handshake_is_disconnected() {
     let files = tempfile::tempdir().unwrap();
     server.server_files(files.path(), "127.0.0.1");
     let short = Duration::from_millis(2500);
-    let limits = Limits { head_timeout: short, response_timeout: short, ..Limits::default() };
+    let limits = ServerLimits { head_timeout: short, response_timeout: short, ..ServerLimits::default() };
     let (endpoint, mail_server) = TestEndpoint::with_large_target(&format!("    tls: {{{TLS}}}\n"), limits, files).await;
     let page = get(server.connect(&endpoint, None, &["http/1.1"]).await.unwrap(), "/metrics", &[]).await;
     assert!(page.text.len() > 500_000, "{}", page.text.len());
@@ -58,7 +58,7 @@ async fn a_connection_with_stalled_streams_is_closed_in_spite_of_progress_of_ano
     let server = Authority::new();
     let files = tempfile::tempdir().unwrap();
     server.server_files(files.path(), "127.0.0.1");
-    let limits = Limits { response_timeout: Duration::from_secs(1), ..Limits::default() };
+    let limits = ServerLimits { response_timeout: Duration::from_secs(1), ..ServerLimits::default() };
     let (endpoint, mail_server) = TestEndpoint::with_large_target(&format!("    tls: {{{TLS}}}\n"), limits, files).await;
     let (mut sender, mut connection) = http2(&server, &endpoint, 10_000).await;
     let mut stalled = Vec::new();
@@ -97,7 +97,7 @@ async fn unread_refusals_do_not_occupy_capacity() {
     let server = Authority::new();
     let files = tempfile::tempdir().unwrap();
     server.server_files(files.path(), "127.0.0.1");
-    let limits = Limits { requests_max: 2, requests_client_max: 2, ..limits() };
+    let limits = ServerLimits { requests_max: 2, requests_client_max: 2, ..limits() };
     let auth = format!("    auth: {{tokens: [{{name: a, sha256: {}}}]}}\n", sha256("a"));
     let endpoint = TestEndpoint::with_limits(&format!("    tls: {{{TLS}}}\n{auth}"), limits, files).await;
     let (mut sender, _connection) = http2(&server, &endpoint, 0).await;

@@ -1,7 +1,7 @@
 //! Rate limits, size limits and timeouts.
 
 use crate::access::common::{ONE, TIMEOUT, TWO, TestEndpoint, read_to_end, request, sha256};
-use postmeter::serve::Limits;
+use postmeter::serve::ServerLimits;
 use std::time::{Duration, Instant};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
@@ -62,11 +62,11 @@ async fn oversized_requests_are_refused() {
 }
 
 /// Timeouts that are short, but longer than the pauses of a busy machine.
-fn short() -> Limits {
-    Limits { head_timeout: Duration::from_millis(400), idle_timeout: Duration::from_millis(1500), ..Limits::default() }
+fn short() -> ServerLimits {
+    ServerLimits { head_timeout: Duration::from_millis(400), idle_timeout: Duration::from_millis(1500), ..ServerLimits::default() }
 }
 
-async fn start(limits: Limits) -> TestEndpoint {
+async fn start(limits: ServerLimits) -> TestEndpoint {
     TestEndpoint::with_limits("", limits, tempfile::tempdir().unwrap()).await
 }
 
@@ -128,7 +128,7 @@ async fn an_idle_connection_is_kept_for_a_limited_time() {
 
 #[tokio::test]
 async fn a_client_that_does_not_read_is_disconnected() {
-    let endpoint = start(Limits { stall_timeout: Duration::from_millis(400), ..Limits::default() }).await;
+    let endpoint = start(ServerLimits { stall_timeout: Duration::from_millis(400), ..ServerLimits::default() }).await;
     let (mut reading, mut writing) = endpoint.connect(ONE).await.into_split();
     // The responses are larger than the socket buffers.
     let requests = "GET /metrics HTTP/1.1\r\nHost: a\r\n\r\n".repeat(100);
@@ -144,7 +144,7 @@ async fn a_client_that_does_not_read_is_disconnected() {
 #[tokio::test]
 async fn a_client_that_reads_slowly_is_served_completely() {
     const RESPONSES: usize = 20;
-    let limits = Limits { stall_timeout: Duration::from_secs(1), progress_bytes: 4096, ..Limits::default() };
+    let limits = ServerLimits { stall_timeout: Duration::from_secs(1), progress_bytes: 4096, ..ServerLimits::default() };
     let (endpoint, mail_server) = TestEndpoint::with_large_target("", limits, tempfile::tempdir().unwrap()).await;
     let mut stream = endpoint.connect(ONE).await;
     stream.write_all("GET /metrics HTTP/1.1\r\nHost: a\r\n\r\n".repeat(RESPONSES - 1).as_bytes()).await.unwrap();
@@ -167,7 +167,7 @@ async fn a_client_that_reads_slowly_is_served_completely() {
 
 #[tokio::test]
 async fn the_connections_of_a_client_are_limited() {
-    let endpoint = start(Limits { connections_max: 6, connections_client_max: 4, ..Limits::default() }).await;
+    let endpoint = start(ServerLimits { connections_max: 6, connections_client_max: 4, ..ServerLimits::default() }).await;
     let mut open = Vec::new();
     for _ in 0..4 {
         let mut stream = endpoint.connect(ONE).await;
@@ -187,7 +187,7 @@ async fn the_connections_of_a_client_are_limited() {
 
 #[tokio::test]
 async fn the_concurrent_requests_of_a_client_are_limited() {
-    let limits = Limits { requests_max: 2, requests_client_max: 1, ..Limits::default() };
+    let limits = ServerLimits { requests_max: 2, requests_client_max: 1, ..ServerLimits::default() };
     let (endpoint, mail_server) = TestEndpoint::with_large_target("", limits, tempfile::tempdir().unwrap()).await;
     // This request stays in progress, because its responses are larger than the socket buffers.
     let mut blocked = endpoint.connect(ONE).await;

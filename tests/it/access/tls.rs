@@ -4,7 +4,7 @@ use crate::access::authority::Authority;
 use crate::access::common::{ONE, TIMEOUT, TestEndpoint, TestResponse, get, limits, request, until};
 use http_body::Body as _;
 use hyper_util::rt::{TokioExecutor, TokioIo};
-use postmeter::serve::Limits;
+use postmeter::serve::ServerLimits;
 use rcgen::SanType;
 use std::fs;
 use std::pin::Pin;
@@ -68,7 +68,7 @@ async fn a_handshake_completes_with_the_certificate_at_its_beginning() {
     let files = tempfile::tempdir().unwrap();
     old.server_files(files.path(), "127.0.0.1");
     // Longer than the waits below.
-    let limits = Limits { head_timeout: TIMEOUT * 3, ..limits() };
+    let limits = ServerLimits { head_timeout: TIMEOUT * 3, ..limits() };
     let endpoint = TestEndpoint::with_limits(&format!("    tls: {{{TLS}}}\n"), limits, files).await;
     let slow = endpoint.connect(ONE).await;
     // Connections are accepted in order, so the slow one has been accepted when this one is served.

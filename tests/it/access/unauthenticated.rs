@@ -1,7 +1,7 @@
 //! Unauthenticated clients cannot lock out authenticated ones.
 
 use crate::access::common::{ONE, TIMEOUT, TWO, TestEndpoint, basic, bcrypt_hash, read_to_end, sha256, until};
-use postmeter::serve::Limits;
+use postmeter::serve::ServerLimits;
 use std::io::ErrorKind;
 use std::net::Ipv4Addr;
 use std::sync::Arc;
@@ -17,7 +17,7 @@ fn tokens() -> String {
     format!("    auth: {{tokens: [{{name: a, sha256: {}}}], open: [/-/healthy]}}\n", sha256("a"))
 }
 
-async fn start(keys: &str, limits: Limits) -> TestEndpoint {
+async fn start(keys: &str, limits: ServerLimits) -> TestEndpoint {
     TestEndpoint::with_limits(keys, limits, tempfile::tempdir().unwrap()).await
 }
 
@@ -40,7 +40,8 @@ fn is_open(stream: &TcpStream) -> bool {
 #[tokio::test]
 async fn connections_that_are_held_open_do_not_lock_out_others() {
     // Several times the maximum of connections, from many addresses.
-    let endpoint = start(&tokens(), Limits { unauthenticated_max: 8, unauthenticated_client_max: 4, ..Limits::default() }).await;
+    let endpoint =
+        start(&tokens(), ServerLimits { unauthenticated_max: 8, unauthenticated_client_max: 4, ..ServerLimits::default() }).await;
     let mut held = Vec::new();
     for n in 0..40 {
         held.push(endpoint.connect(address(n % 10)).await);
@@ -57,7 +58,7 @@ async fn connections_that_are_held_open_do_not_lock_out_others() {
 
 #[tokio::test]
 async fn only_connections_of_authenticated_clients_are_kept() {
-    let limits = Limits { unauthenticated_idle_timeout: Duration::from_millis(200), ..Limits::default() };
+    let limits = ServerLimits { unauthenticated_idle_timeout: Duration::from_millis(200), ..ServerLimits::default() };
     let endpoint = start(&tokens(), limits).await;
     let mut authenticated = endpoint.connect(ONE).await;
     // A short response: it is read in one piece.
@@ -76,7 +77,7 @@ async fn only_connections_of_authenticated_clients_are_kept() {
 #[tokio::test]
 async fn connections_of_trusted_and_authenticated_clients_are_not_displaced() {
     let keys = format!("    auth: {{tokens: [{{name: a, sha256: {}}}], trusted: [127.0.0.1]}}\n", sha256("a"));
-    let endpoint = start(&keys, Limits { unauthenticated_max: 2, unauthenticated_client_max: 2, ..Limits::default() }).await;
+    let endpoint = start(&keys, ServerLimits { unauthenticated_max: 2, unauthenticated_client_max: 2, ..ServerLimits::default() }).await;
     let mut trusted = [endpoint.connect(ONE).await, endpoint.connect(ONE).await, endpoint.connect(ONE).await];
     assert_eq!(endpoint.status(TWO, "/metrics", &[BEARER]).await, 200);
     let mut authenticated = [endpoint.connect(TWO).await, endpoint.connect(TWO).await, endpoint.connect(TWO).await];
@@ -102,7 +103,7 @@ async fn guessed_passwords_do_not_lock_out_the_correct_one() {
     let endpoint = Arc::new(
         start(
             &format!("    auth: {{basic: {{alice: {}, bob: {}}}}}\n", bcrypt_hash("right"), bcrypt_hash("also right")),
-            Limits::default(),
+            ServerLimits::default(),
         )
         .await,
     );

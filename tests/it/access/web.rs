@@ -3,7 +3,7 @@
 use crate::access::authority::Authority;
 use crate::access::common::{ONE, TWO, TestEndpoint, basic, bcrypt_hash, limits, prometheus, until};
 use postmeter::config::WebConfig;
-use postmeter::serve::Limits;
+use postmeter::serve::ServerLimits;
 use std::fs;
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -138,7 +138,7 @@ async fn a_file_that_is_being_written_is_not_applied() {
     let path = files.path().join("web.yml");
     let whole = users("alice", "a");
     fs::write(&path, &whole).unwrap();
-    let limits = Limits { watch_interval: Duration::from_millis(300), ..Limits::default() };
+    let limits = ServerLimits { watch_interval: Duration::from_millis(300), ..ServerLimits::default() };
     let endpoint = TestEndpoint::with_limits(KEYS, limits, files).await;
     let started = Instant::now();
     while started.elapsed() < Duration::from_secs(2) {

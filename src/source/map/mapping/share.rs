@@ -3,7 +3,7 @@
 use super::Mapping;
 use crate::model::{Attributes, SampleRef};
 use crate::source::Rule;
-use crate::source::map::accumulated::ShareValues;
+use crate::source::map::counter_memory::ShareValues;
 use crate::source::map::part_families::PartFamilies;
 use std::collections::HashSet;
 

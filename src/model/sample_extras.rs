@@ -3,8 +3,7 @@
 
 use super::families::Text;
 use super::identity::identity_of_labels;
-use super::{ExponentialBuckets, Families, FamiliesBuilder, Repair, Repairs, SampleRef};
-use crate::model::unix_nanos;
+use super::{ExponentialBuckets, Families, FamiliesBuilder, Repair, Repairs, SampleRef, unix_nanos};
 use std::collections::HashMap;
 use std::ops::Range;
 use std::time::SystemTime;
@@ -12,7 +11,7 @@ use std::time::SystemTime;
 /// Exemplars of one response. Each needs 48 bytes in addition to its labels.
 const EXEMPLARS_MAX: usize = 100_000;
 /// Characters in the labels of an exemplar, as OpenMetrics specifies.
-const EXEMPLAR_CHARS_MAX: usize = 128;
+pub const EXEMPLAR_CHARS_MAX: usize = 128;
 
 /// The exemplars and start times of one response.
 #[derive(Clone, Debug, Default)]
