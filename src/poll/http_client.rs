@@ -22,6 +22,11 @@ use std::time::{Duration, Instant};
 const ACCEPT_JSON: HeaderValue = HeaderValue::from_static("application/json, text/plain;version=0.0.4;q=0.9, */*;q=0.1");
 /// Without this, an endpoint that has both formats would respond with a JSON of its own.
 const ACCEPT_TEXT: HeaderValue = HeaderValue::from_static("text/plain;version=0.0.4, text/plain;q=0.9, */*;q=0.1");
+/// The formats that Prometheus 3 requests by default, in its order.
+const ACCEPT_OPENMETRICS: HeaderValue = HeaderValue::from_static(
+    "application/openmetrics-text;version=1.0.0;escaping=allow-utf-8;q=0.6,application/openmetrics-text;version=0.0.1;q=0.5,\
+     text/plain;version=1.0.0;escaping=allow-utf-8;q=0.4,text/plain;version=0.0.4;q=0.3,*/*;q=0.2",
+);
 
 /// The HTTP client of one target, with its TLS, proxy, connections and rate budget.
 #[derive(Debug)]
@@ -181,7 +186,7 @@ impl HttpClient {
             None => self.http.get(url),
         };
         let mut headers = self.headers.clone();
-        headers.entry(ACCEPT).or_insert(if request.format == "text" { ACCEPT_TEXT } else { ACCEPT_JSON });
+        headers.entry(ACCEPT).or_insert(accepted_formats(request));
         // A name that is not valid is reported when the credential is read.
         if let (Some(value), Ok(name)) = (authorization, HeaderName::from_bytes(part.credential.header().as_bytes())) {
             headers.insert(name, value.clone());
@@ -197,6 +202,15 @@ pub(super) struct FilledRequest {
     pub(super) path: String,
     /// The body of a POST request.
     pub(super) body: Option<String>,
+}
+
+/// The header `Accept` of a request, unless the configuration has one.
+fn accepted_formats(request: &Request) -> HeaderValue {
+    match (request.prefers_openmetrics, request.format) {
+        (true, _) => ACCEPT_OPENMETRICS,
+        (false, "text") => ACCEPT_TEXT,
+        (false, _) => ACCEPT_JSON,
+    }
 }
 
 fn status_hint(part: &Part, status: StatusCode, scheme: &str) -> &'static str {

@@ -104,8 +104,15 @@ impl Tickets {
 
 async fn request_ticket(part: &Part, ticket: &'static Ticket, login: &Login, shared: &TargetShared) -> Result<HeaderValue, PollError> {
     const FORM: &str = "application/x-www-form-urlencoded";
-    let request =
-        Request { format: "json", path: ticket.path, post_body: None, content_type: FORM, statuses: &[], reader: Reader::Paths(&[]) };
+    let request = Request {
+        format: "json",
+        path: ticket.path,
+        post_body: None,
+        content_type: FORM,
+        statuses: &[],
+        prefers_openmetrics: false,
+        reader: Reader::Paths(&[]),
+    };
     let filled = FilledRequest { path: ticket.path.to_owned(), body: Some(ticket.form(&login.username, &login.password)) };
     let mut memory = shared.limits.bodies.body(Lane::of(shared.is_failing), shared.deadline.clone());
     let response = shared.client.request(part, &request, &filled, None, (0, RESPONSE_BYTES_MAX), &mut memory).await;

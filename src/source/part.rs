@@ -163,6 +163,9 @@ pub struct Request {
     pub content_type: &'static str,
     /// Statuses other than 200 whose body is a response, too: a server that is not ready reports why.
     pub statuses: &'static [u16],
+    /// OpenMetrics and UTF-8 names are preferred to the text format, if the server has them. The same metrics can have other names there, so
+    /// rules for those of the text format would not apply.
+    pub prefers_openmetrics: bool,
     /// Reads the families of a response.
     pub reader: Reader,
 }
@@ -171,7 +174,8 @@ impl Request {
     /// A GET request.
     #[must_use]
     pub const fn get(format: &'static str, path: &'static str, reader: fn(String) -> Result<Families, ReadError>) -> Self {
-        Self { format, path, post_body: None, content_type: "application/json", statuses: &[], reader: Reader::Code(reader) }
+        let (post_body, content_type, prefers_openmetrics) = (None, "application/json", false);
+        Self { format, path, post_body, content_type, statuses: &[], prefers_openmetrics, reader: Reader::Code(reader) }
     }
 
     /// Reads a response. Bytes that are not UTF-8 are replaced by `?` and counted as a repair.

@@ -102,6 +102,16 @@ fn a_last_line_without_line_feed_is_accepted_only_from_servers_that_may_omit_it(
 }
 
 #[test]
+fn only_the_generic_system_prefers_openmetrics() {
+    let requests = |source: &'static Source| source.parts.iter().flat_map(|part| part.requests);
+    for source in SOURCES.iter() {
+        let formats: Vec<&str> = requests(source).filter(|request| request.prefers_openmetrics).map(|request| request.format).collect();
+        // The rules of the others are for the names of the text format.
+        assert_eq!(formats, if source.name == GENERIC { &["openmetrics"][..] } else { &[] }, "{}", source.name);
+    }
+}
+
+#[test]
 fn no_reader_panics_on_the_response_of_another_system() {
     let bodies: &[&[u8]] = &[b"", b"\0", b"{", b"{}", b"[]", b"null", b"\"", b"x", b"x 1", b"{\"a\":", b"\xff\xfe{\"x\":1}", b"# TYPE"];
     for request in SOURCES.iter().flat_map(|source| source.parts).flat_map(|part| part.requests) {

@@ -33,6 +33,8 @@ pub(super) fn decode(decoder: &mut Decoder<'_>, memory: Memory, item: &Item<'_>)
     }
     let content_type = content_type.and_then(|item| decoder.non_empty_text(&item));
     let statuses = map.take("statuses").map(|item| decode_statuses(decoder, &item)).unwrap_or_default();
+    let openmetrics_item = map.take("openmetrics");
+    let prefers_openmetrics = openmetrics_item.as_ref().and_then(|item| decoder.flag(item)).unwrap_or_default();
     let (reader_item, series) = (map.take("reader"), map.take("series"));
     let location = map.location.clone();
     decoder.finish(map);
@@ -58,6 +60,9 @@ pub(super) fn decode(decoder: &mut Decoder<'_>, memory: Memory, item: &Item<'_>)
             known
         }
     };
+    if let Some(item) = openmetrics_item.filter(|_| prefers_openmetrics && !matches!(reader, Some(Reader::Text(_)) | None)) {
+        decoder.report(&item.location, format!("is for the readers {TEXT} and {TEXT}_unterminated"));
+    }
     let format = match format {
         Some(format) => format,
         None => Some(if reader_name.is_some_and(|name| name.starts_with(TEXT)) { TEXT } else { JSON }),
@@ -69,6 +74,7 @@ pub(super) fn decode(decoder: &mut Decoder<'_>, memory: Memory, item: &Item<'_>)
             post_body: body.map(|body| memory.text(&body)),
             content_type: content_type.map_or(CONTENT_TYPE_DEFAULT, |text| memory.text(&text)),
             statuses: memory.list(statuses),
+            prefers_openmetrics,
             reader: reader?,
         })
     })();

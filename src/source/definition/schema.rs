@@ -210,6 +210,12 @@ pub static REQUEST: &[Key] = &[
         "Statuses other than 200 whose body is read as well, such as 503 of a server that reports why it is not ready.",
     ),
     key(
+        "openmetrics",
+        Shape::Flag,
+        Flag(false),
+        "Of a text reader: whether OpenMetrics with UTF-8 names is requested in preference to the text format. Names can differ there: a counter always ends in _total, and a time in `x_created` is the start of `x`.",
+    ),
+    key(
         "reader",
         Shape::Choice(code::reader_names),
         Choice("text"),

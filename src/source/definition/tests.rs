@@ -56,6 +56,7 @@ fn every_key_is_read() {
     let [text, post] = metrics.requests else { panic!("{}", metrics.requests.len()) };
     assert_eq!((text.format, text.path, text.post_body), ("text", "/metrics", None));
     assert_eq!((text.statuses, post.statuses), (&[][..], &[503][..]));
+    assert_eq!((text.prefers_openmetrics, post.prefers_openmetrics), (true, false));
     assert_eq!((post.format, post.post_body, post.content_type), ("posted", Some("{}"), "application/x"));
 
     assert!(queue.identity_is_optional && queue.interval == Some(Duration::from_secs(60)));

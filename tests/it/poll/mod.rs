@@ -11,6 +11,7 @@ mod dark;
 mod definition;
 mod fleet;
 mod memory;
+mod negotiation;
 mod part;
 mod process;
 mod response;

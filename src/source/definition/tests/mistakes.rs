@@ -172,6 +172,8 @@ parts:
       - {path: metrics, reader: txt, format: a}
       - {path: /b, format: a}
       - {path: /c, reader: json}
+      - {path: /d, reader: kumomta_json, format: d, openmetrics: true}
+      - {path: /e, format: e, openmetrics: yep}
     credential: bearr
     interval: 60s
     identity: all
@@ -193,16 +195,18 @@ examples:
             "8:33: parts[0].requests[0].reader: unknown reader txt; did you mean text?",
             "9:9: parts[0].requests[1]: a is also the format of another request; set `format` to distinguish them",
             "10:9: parts[0].requests[2]: the reader json needs series",
-            "11:17: parts[0].credential: unknown value bearr; did you mean bearer?",
-            "12:5: parts[0].interval: is for optional parts; for the required part, set min_interval of the system",
-            "13:15: parts[0].identity: expected a list of families, or optional",
-            "14:21: parts[0].body_bytes_max: 1 is not a number of bytes from 1KiB to 1GiB",
-            "15:11: parts[1].name: metrics is also the name of another part in line 6",
-            "16:5: parts[1].requests: the list has no requests",
-            "17:26: parts[1].credential.header: \"a b\" is not the name of a header",
-            "19:22: examples[0].part: unknown part metric; did you mean metrics?",
-            "19:49: examples[0].points.mail.queue.depth{mail.queue.state}: mail.queue.depth{mail.queue.state}: expected attribute=\"value\", separated by commas",
-            "19:87: examples[0].points.mail.queue.depth{mail.queue.state}: x is not a number",
+            "11:53: parts[0].requests[3].openmetrics: is for the readers text and text_unterminated",
+            "12:44: parts[0].requests[4].openmetrics: unknown value yep; expected one of: true, false",
+            "13:17: parts[0].credential: unknown value bearr; did you mean bearer?",
+            "14:5: parts[0].interval: is for optional parts; for the required part, set min_interval of the system",
+            "15:15: parts[0].identity: expected a list of families, or optional",
+            "16:21: parts[0].body_bytes_max: 1 is not a number of bytes from 1KiB to 1GiB",
+            "17:11: parts[1].name: metrics is also the name of another part in line 6",
+            "18:5: parts[1].requests: the list has no requests",
+            "19:26: parts[1].credential.header: \"a b\" is not the name of a header",
+            "21:22: examples[0].part: unknown part metric; did you mean metrics?",
+            "21:49: examples[0].points.mail.queue.depth{mail.queue.state}: mail.queue.depth{mail.queue.state}: expected attribute=\"value\", separated by commas",
+            "21:87: examples[0].points.mail.queue.depth{mail.queue.state}: x is not a number",
         ]
     );
     for (text, expected) in [
