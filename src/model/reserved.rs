@@ -57,6 +57,30 @@ pub(super) fn rename_reserved_labels(body: &mut Families) -> u64 {
     renamed
 }
 
+/// Renames the label with the state in each stateset, which has the name of its family, like the family: with this prefix. A series that has
+/// a label with the new name is left unchanged.
+pub(super) fn prefix_state_labels(body: &mut Families, prefix: &str) {
+    for index in 0..body.families.len() {
+        let family = body.families[index];
+        if family.kind != FamilyType::StateSet || prefix.is_empty() {
+            continue;
+        }
+        let new_name = format!("{prefix}{}", body.text(family.name));
+        let mut new_index = None;
+        for sample in family.first..family.end {
+            let labels = body.labels_of(sample);
+            let with_name = |name: &str| labels.clone().find(|label| body.text(body.label_name(body.labels[*label])) == name);
+            let Some(label) = with_name(body.text(family.name)).filter(|_| with_name(&new_name).is_none()) else { continue };
+            new_index = new_index.or_else(|| body.add_label_name(&new_name));
+            if let Some(name) = new_index {
+                body.labels[label].name = name;
+            }
+        }
+        // A series can have had the new name.
+        body.series_may_repeat();
+    }
+}
+
 /// The name with as many prefixes as necessary to differ from the other labels.
 fn unused_name(body: &Families, labels: std::ops::Range<usize>, name: &str) -> String {
     let mut unused = format!("{EXPORTED}{name}");
@@ -75,15 +99,31 @@ mod tests {
     fn renames(text: &str, expected: &[&str], count: u64) {
         let mut body = prometheus::read(text.to_owned()).unwrap();
         assert_eq!(rename_reserved_labels(&mut body), count, "{text}");
-        let lines: Vec<String> = body
-            .iter()
+        assert_eq!(lines(&body), expected, "{text}");
+    }
+
+    fn lines(body: &Families) -> Vec<String> {
+        body.iter()
             .flat_map(|family| family.samples().map(move |sample| (family, sample)))
             .map(|(family, sample)| {
                 let labels: Vec<String> = sample.labels().map(|(name, value)| format!("{name}={value}")).collect();
                 format!("{}{{{}}}", family.name(), labels.join(","))
             })
-            .collect();
-        assert_eq!(lines, expected, "{text}");
+            .collect()
+    }
+
+    #[test]
+    fn the_label_of_a_state_gets_the_prefix_of_its_family() {
+        let text = "# TYPE st stateset\nst{st=\"a\",l=\"st\"} 1\nst{l=\"1\",st=\"b\"} 0\nst{k_st=\"x\",st=\"c\"} 0\nst{l=\"2\"} 0\n\
+                    # TYPE g gauge\ng{g=\"a\",st=\"b\"} 1\n# EOF\n";
+        for (prefix, expected) in [
+            ("k_", ["st{k_st=a,l=st}", "st{l=1,k_st=b}", "st{k_st=x,st=c}", "st{l=2}", "g{g=a,st=b}"]),
+            ("", ["st{st=a,l=st}", "st{l=1,st=b}", "st{k_st=x,st=c}", "st{l=2}", "g{g=a,st=b}"]),
+        ] {
+            let mut body = prometheus::read(text.to_owned()).unwrap();
+            prefix_state_labels(&mut body, prefix);
+            assert_eq!(lines(&body), expected, "{prefix}");
+        }
     }
 
     #[test]

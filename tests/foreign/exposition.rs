@@ -4,7 +4,7 @@
 //! `POSTMETER_REQUIRE_EXPOSITION=1`.
 #![allow(clippy::unwrap_used)]
 
-use crate::support::{skipped, stderr, stdout};
+use crate::support::{postmeter, skipped, stderr, stdout};
 use postmeter::app::Service;
 use postmeter::config::{self, Environment};
 use postmeter::simulate::{Options, SimulatedServer, System};
@@ -140,6 +140,45 @@ async fn every_page_is_valid_for_other_parsers() {
     if !names.contains("client_python") {
         skipped("every_page_is_valid_for_other_parsers", "the Python client library is not installed, so its parser was not run");
     }
+}
+
+/// Responses whose families OpenMetrics forbids in some way, so that a reader would reject the page of all targets.
+const UNUSUAL: &[&str] = &[
+    "# TYPE a_total counter\na_total 3\n# TYPE a_created gauge\na_created 1.7e9\n",
+    "# TYPE a_total counter\na_total 3\n# TYPE a_created_total counter\na_created_total 5\n",
+    "# TYPE h histogram\nh_bucket{le=\"+Inf\"} 3\nh_sum 1\nh_count 3\n# TYPE h_created gauge\nh_created 1\n",
+    "# TYPE s summary\ns_sum 1\ns_count 3\n# TYPE s_created gauge\ns_created 1\n",
+    "# TYPE h histogram\nh_bucket{le=\"+Inf\"} 3\nh_count 3\n",
+    "# TYPE h histogram\nh_bucket{le=\"-1\"} 1\nh_bucket{le=\"+Inf\"} 2\nh_count 2\nh_sum -1\n",
+    "# TYPE h histogram\nh_bucket{le=\"1\"} 1\nh_bucket{le=\"+Inf\"} 2\nh_count 2\nh_sum -1\n",
+    "# TYPE s summary\ns{quantile=\"0.5\"} -1\ns_count 1\ns_sum -1\n",
+    "# TYPE b info\nb_info{v=\"1\"} 3\n# EOF\n",
+    "# TYPE st stateset\nst{st=\"a\"} 1\nst{st=\"b\"} 0\n# EOF\n",
+    "# TYPE st stateset\nst{foo=\"a\"} 2\n# EOF\n",
+    "# TYPE st stateset\nst{st=\"a\",l=\"1\"} 1\nst{st=\"a\",l=\"2\"} 1\nst{st=\"b\",l=\"1\"} 0\n# EOF\n",
+    "# TYPE \"s.t\" stateset\n{\"s.t\",\"s.t\"=\"x\"} 1\n# EOF\n",
+];
+
+#[test]
+fn pages_of_unusual_families_are_valid_for_other_parsers() {
+    let Some(parsers) = parsers() else { return };
+    let folder = tempfile::tempdir().unwrap();
+    let mut pages = Vec::new();
+    for (index, response) in UNUSUAL.iter().enumerate() {
+        let native = folder.path().join(format!("native-{index}"));
+        std::fs::write(&native, response).unwrap();
+        for (content_type, format) in
+            [("application/openmetrics-text; version=1.0.0", "openmetrics"), ("text/plain; version=0.0.4", "text")]
+        {
+            let mut command = postmeter();
+            let output = command.args(["scrape", "--system", "prometheus", "--format", format, "--file"]).arg(&native).output().unwrap();
+            assert!(output.status.success(), "{}", stderr(&output));
+            let file = folder.path().join(format!("page-{index}-{format}"));
+            std::fs::write(&file, output.stdout).unwrap();
+            pages.push(Page { content_type: content_type.to_owned(), file, request: format!("{format} of {response}") });
+        }
+    }
+    parse(&parsers, &pages);
 }
 
 #[test]

@@ -24,6 +24,7 @@ mod json;
 mod layout;
 mod names;
 mod omitted;
+mod open_metrics;
 mod page_family;
 mod protobuf;
 mod reserved_families;

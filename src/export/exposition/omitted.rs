@@ -12,6 +12,8 @@ pub struct OmittedFamilies {
     pub labels_renamed: u64,
     /// Series that were omitted because another one has the same labels after renaming.
     pub series_dropped: u64,
+    /// Sums and quantiles that were omitted because OpenMetrics forbids them.
+    pub values_dropped: u64,
     /// The first omitted families, each with the reason.
     pub reasons: Vec<String>,
 }

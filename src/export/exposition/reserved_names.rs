@@ -58,12 +58,13 @@ fn line_names(settings: &PageSettings, name: &str, kind: FamilyType) -> impl Ite
         (_, FamilyType::Summary) => &["_sum", "_count"],
         _ => &[],
     };
-    let created = if settings.has_created_lines() { created_name(name, kind) } else { None };
+    // OpenMetrics reserves the name of start times even if the page has none.
+    let created = if settings.format.is_open_metrics() { created_name(name, kind) } else { None };
     suffixes.iter().map(move |suffix| format!("{name}{suffix}")).chain(created)
 }
 
 /// The name of the lines with start times. `None` if the type has none.
-fn created_name(name: &str, kind: FamilyType) -> Option<String> {
+pub(super) fn created_name(name: &str, kind: FamilyType) -> Option<String> {
     let family = match kind {
         FamilyType::Counter => name.strip_suffix(TOTAL)?,
         FamilyType::Histogram | FamilyType::Summary => name,

@@ -1,13 +1,13 @@
 //! Prometheus text 0.0.4 and 1.0.0, and OpenMetrics 1.0.0.
 //!
 //! In OpenMetrics the samples of a counter must end in `_total`. A native counter without this suffix has the type `unknown` there,
-//! because native names are not changed.
+//! because native names are not changed. What else OpenMetrics forbids is in [`open_metrics`](super::open_metrics).
 
 use super::format::{CREATED, open_metrics_suffix, type_name};
 use super::names::{Escaping, is_label_name, is_metric_name, label_name};
 use super::page_family::{OfSection, PageFamily};
 use super::unit::unit_in_name;
-use super::{ExpositionWriter, PageSettings, exemplars};
+use super::{ExpositionWriter, PageSettings, exemplars, open_metrics};
 use crate::model::short_bytes::append;
 use crate::model::{Exemplar, FamilyType, Histogram, SampleRef, Summary, Value, is_plain_label_name};
 
@@ -26,17 +26,18 @@ impl TextFamily {
     /// `is_used` returns true if another family has this name.
     pub(super) fn new(family: &PageFamily<'_>, settings: &PageSettings, is_used: impl Fn(&str) -> bool) -> Self {
         let name = &*family.name;
-        let (name_len, kind) = match open_metrics_suffix(family.kind).filter(|_| settings.format.is_open_metrics()) {
+        let is_open_metrics = settings.format.is_open_metrics();
+        let kind = if is_open_metrics { open_metrics::kind_of(family, settings.format.escaping()) } else { family.kind };
+        let (name_len, kind) = match open_metrics_suffix(kind).filter(|_| is_open_metrics) {
             Some(suffix) => match name.strip_suffix(suffix) {
                 // In OpenMetrics a gauge `x` and a counter `x_total` would be two families with the same name.
-                Some(base) if !base.is_empty() && !is_used(base) => (base.len(), family.kind),
+                Some(base) if !base.is_empty() && !is_used(base) => (base.len(), kind),
                 _ => (name.len(), FamilyType::Unknown),
             },
-            None => (name.len(), family.kind),
+            None => (name.len(), kind),
         };
         let is_started = matches!(kind, FamilyType::Counter | FamilyType::Histogram | FamilyType::Summary);
-        // Python's client exposes start times as gauges in the classic text format, and a server that relays them has both.
-        let has_created_lines = settings.has_created_lines() && is_started && !is_used(&format!("{}{CREATED}", &name[..name_len]));
+        let has_created_lines = settings.has_created_lines() && is_started;
         Self { name_len, kind, is_quoted: !is_metric_name(name), has_created_lines }
     }
 
@@ -106,17 +107,30 @@ impl ExpositionWriter<'_> {
             self.line((series, series.name, "_bucket"), Some(("le", bound)), count as f64, exemplar);
             above = bound;
         }
-        if let Some(sum) = histogram.sum {
+        let sum = histogram.sum.filter(|sum| !self.omits(!open_metrics::may_have_sum(histogram, *sum)));
+        if let Some(sum) = sum {
             self.line((series, series.name, "_sum"), None, sum, None);
         }
-        self.line((series, series.name, "_count"), None, histogram.count as f64, None);
+        // OpenMetrics has a count only beside a sum. Without it, the count is that of the last bucket.
+        if sum.is_some() || !self.settings.format.is_open_metrics() {
+            self.line((series, series.name, "_count"), None, histogram.count as f64, None);
+        }
+    }
+
+    /// Returns true if a value is not written, because it is forbidden and the format is OpenMetrics. It is counted.
+    fn omits(&mut self, is_forbidden: bool) -> bool {
+        let is_omitted = is_forbidden && self.settings.format.is_open_metrics();
+        self.omitted.values_dropped += u64::from(is_omitted);
+        is_omitted
     }
 
     fn summary(&mut self, series: &Series<'_>, summary: &Summary) {
         for (quantile, value) in &summary.quantiles {
-            self.line((series, series.name, ""), Some(("quantile", *quantile)), *value, None);
+            if !self.omits(*value < 0.0) {
+                self.line((series, series.name, ""), Some(("quantile", *quantile)), *value, None);
+            }
         }
-        if let Some(sum) = summary.sum {
+        if let Some(sum) = summary.sum.filter(|sum| !self.omits(!open_metrics::is_sum(*sum))) {
             self.line((series, series.name, "_sum"), None, sum, None);
         }
         if let Some(count) = summary.count {

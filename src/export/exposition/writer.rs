@@ -1,12 +1,13 @@
 //! Writes a page in chunks, without families whose names conflict with those of others.
 
-use super::format::Format;
+use super::format::{Format, TOTAL};
 use super::layout::{Batch, LaidOutFamily};
 use super::omitted::OmittedFamilies;
 use super::page_family::PageFamily;
-use super::reserved_names::ReservedNames;
+use super::reserved_names::{ReservedNames, created_name};
 use super::section::Section;
 use super::settings::PageSettings;
+use crate::model::FamilyType;
 use std::collections::HashSet;
 
 /// Writes a page in chunks, which are sent while the rest is written.
@@ -62,8 +63,9 @@ impl<'a> ExpositionWriter<'a> {
             true => families.iter().map(|family| &*family.name).collect(),
             false => HashSet::new(),
         };
-        // Names are sorted, so a family is written before all families whose names begin with its name. The lines with start times of a
-        // counter do not: if their name is used, there are none.
+        let created_names = created_names(&families, &names);
+        // Names are sorted, so a family is written before all families whose names begin with its name. Those of start times of a counter
+        // `x_total` do not: they begin with `x`.
         let mut line_names = ReservedNames::default();
         let mut base_names = HashSet::new();
         let mut batch = Batch::new(sections);
@@ -73,12 +75,21 @@ impl<'a> ExpositionWriter<'a> {
                 self.omit(family, |target| format!("{name} of {target} has the name of a line of a histogram or summary"));
                 continue;
             }
+            if created_names.contains(name) {
+                self.omit(family, |target| {
+                    format!("{name} of {target} has the name that OpenMetrics reserves for start times of a counter")
+                });
+                continue;
+            }
             if reserved.conflicts_with(&self.settings, name, family.kind) {
                 self.omit(family, |target| format!("{name:?} of {target} has the name of another family"));
                 continue;
             }
             self.omitted.families_untyped += u64::from(family.is_untyped_by_merge());
-            let is_used = |name: &str| names.contains(name) || base_names.contains(name) || reserved.has(name) || line_names.has(name);
+            let is_used = |name: &str| {
+                let is_line = || line_names.has(name) || created_names.contains(name);
+                names.contains(name) || base_names.contains(name) || reserved.has(name) || is_line()
+            };
             let laid_out = LaidOutFamily::new(family, &self.settings, is_used);
             base_names.extend(laid_out.base_name());
             batch.add(laid_out, self)?;
@@ -133,6 +144,17 @@ impl<'a> ExpositionWriter<'a> {
         self.full_len = full_len(&self.buffer);
         is_connected.then_some(())
     }
+}
+
+/// The names of the start times of counters, in OpenMetrics. `names` are those of all families; in the other formats there are none.
+fn created_names(families: &[PageFamily<'_>], names: &HashSet<&str>) -> HashSet<String> {
+    if names.is_empty() {
+        return HashSet::new();
+    }
+    // A counter whose name without the suffix is in use is written as one of unknown type, without start times.
+    let is_counter = |name: &str| name.strip_suffix(TOTAL).is_some_and(|base| !base.is_empty() && !names.contains(base));
+    let counters = families.iter().filter(|family| family.kind == FamilyType::Counter && is_counter(&family.name));
+    counters.filter_map(|family| created_name(&family.name, family.kind)).collect()
 }
 
 /// The length from which a buffer is full.

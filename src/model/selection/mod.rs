@@ -17,7 +17,7 @@ mod tests;
 
 pub use family::{SamplePosition, SamplePositions, SelectedFamily};
 
-use super::reserved::rename_reserved_labels;
+use super::reserved::{prefix_state_labels, rename_reserved_labels};
 use super::scope::Scope;
 use super::target_info::{TARGET_INFO, TargetInfo};
 use super::translation::{NameCollision, NameCollisions};
@@ -69,6 +69,7 @@ impl SelectedFamilies {
     /// Labels with names that Prometheus reserves are renamed, and `target_info` becomes resource attributes.
     pub fn select(mut bodies: Vec<Families>, prefix: &str, series_max: usize, choose: impl Fn(&str) -> Option<FamilySelection>) -> Self {
         let labels_renamed = bodies.iter_mut().map(rename_reserved_labels).sum();
+        bodies.iter_mut().for_each(|body| prefix_state_labels(body, prefix));
         let target_info = TargetInfo::of(&bodies, |name| choose(name).is_some());
         let mut selected = Self::merge(bodies, prefix, series_max, |name| (name != TARGET_INFO).then(|| choose(name)).flatten());
         (selected.labels_renamed, selected.target_info) = (labels_renamed, target_info);

@@ -28,11 +28,12 @@ impl LoggedConflicts {
         telemetry.changed("family_untyped", omitted.families_untyped);
         telemetry.changed("label_renamed", omitted.labels_renamed);
         telemetry.changed("series_dropped", omitted.series_dropped);
+        telemetry.changed("value_dropped", omitted.values_dropped);
         let mut logged = self.0.lock();
         let mut new = omitted.reasons;
         new.retain(|reason| logged.insert(reason));
         if !new.is_empty() {
-            tracing::warn!(families = %summarize(&new), "native metric families omitted from the pull endpoint; a relay.prefix for one of the targets avoids the conflict");
+            tracing::warn!(families = %summarize(&new), "native metric families omitted from the pull endpoint; a relay.prefix for one of the targets avoids a conflict between targets");
         }
     }
 }

@@ -49,7 +49,9 @@ fn text(untyped: &str) -> String {
 
 #[test]
 fn small_and_large_families_of_several_sections_are_in_order() {
-    for (format, expected) in [(Format::Text, text("untyped")), (OPEN_METRICS, format!("{}# EOF\n", text("unknown")))] {
+    // OpenMetrics has a count only beside a sum.
+    let open_metrics: String = text("unknown").split_inclusive('\n').filter(|line| !line.starts_with("h_count")).collect();
+    for (format, expected) in [(Format::Text, text("untyped")), (OPEN_METRICS, format!("{open_metrics}# EOF\n"))] {
         let page = render(format, &sections());
         // The page is long, so only the first difference is shown.
         for (index, (line, expected)) in page.lines().zip(expected.lines()).enumerate() {
