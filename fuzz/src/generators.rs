@@ -105,7 +105,7 @@ fn histogram(u: &mut Unstructured<'_>) -> Result<Histogram> {
     };
     let cumulative = bounds.iter().map(|_| increase()).collect::<Result<_>>()?;
     let count = increase()?;
-    Ok(Histogram { bounds, cumulative, count, sum: Some(number(u)?).filter(|sum| sum.is_finite()) })
+    Ok(Histogram { bounds, cumulative, count, sum: Some(number(u)?) })
 }
 
 fn summary(u: &mut Unstructured<'_>) -> Result<Summary> {
@@ -117,5 +117,5 @@ fn summary(u: &mut Unstructured<'_>) -> Result<Summary> {
     }
     // A summary without a count is not readable.
     let count = Some(u64::from(u.arbitrary::<u32>()?));
-    Ok(Summary { quantiles, sum: Some(number(u)?).filter(|sum| sum.is_finite()), count })
+    Ok(Summary { quantiles, sum: Some(number(u)?), count })
 }

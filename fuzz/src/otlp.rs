@@ -231,6 +231,10 @@ fn check_against_reading(points: &[Point], native: &SelectedFamilies) {
         let (sum, count) = (if sum == "none" { "NaN" } else { sum }, if count == "None" { "0" } else { count });
         series.value = format!("{quantiles} sum {sum} count {count}");
     }
+    for series in read.iter_mut().filter(|series| series.kind == "Histogram") {
+        // A sum that is NaN is unknown.
+        series.value = series.value.replace(" sum NaN ", " sum none ");
+    }
     read.sort();
     let mut found = found;
     found.sort();

@@ -55,7 +55,7 @@ impl Buckets {
             Histogram {
                 bounds: self.counts.iter().map(|(bound, _)| *bound).collect(),
                 cumulative: self.counts.iter().map(|(_, n)| to_u64(*n)).collect::<Result<_, _>>()?,
-                sum: self.sum.filter(|sum| sum.is_finite()),
+                sum: self.sum,
                 count: to_u64(count)?,
             },
             repairs,

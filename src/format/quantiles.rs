@@ -18,5 +18,5 @@ pub(super) fn summary(mut buckets: Buckets) -> Result<(Summary, Repairs), Repair
     if too_many || buckets.counts.len() < sent_count {
         repairs.count(Repair::OutOfRange);
     }
-    Ok((Summary { quantiles: buckets.counts, sum: buckets.sum.filter(|sum| sum.is_finite()), count: Some(count) }, repairs))
+    Ok((Summary { quantiles: buckets.counts, sum: buckets.sum, count: Some(count) }, repairs))
 }

@@ -12,7 +12,7 @@ pub struct Histogram {
     pub bounds: Vec<f64>,
     /// Cumulative counts, one per bound.
     pub cumulative: Vec<u64>,
-    /// The sum of the observations, if the server reports it.
+    /// The sum of the observations, if the server reports it. It may be infinite or NaN.
     pub sum: Option<f64>,
     /// The number of observations.
     pub count: u64,

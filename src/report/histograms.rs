@@ -147,12 +147,12 @@ pub fn count(now: &Histogram, before: Option<&Histogram>) -> u64 {
     now.count.saturating_sub(before.map_or(0, |before| before.count))
 }
 
-/// The sum of the observations since `before`, if it is known.
+/// The sum of the observations since `before`, if it is known: what was added to a sum that is not finite is not.
 #[must_use]
 pub fn sum(now: &Histogram, before: Option<&Histogram>) -> Option<f64> {
     let sum = match before {
         None => now.sum?,
-        Some(before) => now.sum? - before.sum?,
+        Some(before) => now.sum? - before.sum.filter(|sum| sum.is_finite())?,
     };
     (!sum.is_nan()).then_some(sum)
 }
@@ -183,5 +183,32 @@ fn add_point(metrics: &mut Vec<otlp::Metric>, metric: &'static Metric, temporali
     });
     if let Some(Data::Histogram(histogram)) = &mut metrics[index].data {
         histogram.data_points.push(point);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_sum_since_one_that_is_not_finite_is_unknown() {
+        const INF: f64 = f64::INFINITY;
+        let of = |sum| Histogram { sum, count: 1, ..Histogram::default() };
+        for (before, now, expected) in [
+            (None, Some(7.0), Some(7.0)),
+            (None, Some(INF), Some(INF)),
+            (None, Some(f64::NAN), None),
+            (Some(5.0), Some(7.0), Some(2.0)),
+            (Some(5.0), Some(INF), Some(INF)),
+            (Some(5.0), Some(-INF), Some(-INF)),
+            (Some(5.0), Some(f64::NAN), None),
+            (Some(INF), Some(INF), None),
+            (Some(INF), Some(7.0), None),
+            (Some(-INF), Some(7.0), None),
+            (Some(f64::NAN), Some(7.0), None),
+        ] {
+            let before_histogram = before.map(|sum| of(Some(sum)));
+            assert_eq!(sum(&of(now), before_histogram.as_ref()), expected, "{before:?} {now:?}");
+        }
     }
 }

@@ -207,6 +207,22 @@ fn a_histogram_in_text_is_unchanged() {
 }
 
 #[test]
+fn sums_that_are_not_finite_are_unchanged() {
+    for sum in ["+Inf", "-Inf", "NaN"] {
+        let page =
+            format!("# TYPE h histogram\nh_bucket{{le=\"+Inf\"}} 2\nh_sum {sum}\nh_count 2\n# TYPE s summary\ns_sum {sum}\ns_count 3\n");
+        let sections = [Section::without_identity(native(&page))];
+        assert_renders(Format::Text, &sections, &page);
+        // A sum is a counter in OpenMetrics.
+        let expected = match sum {
+            "+Inf" => page,
+            _ => page.replace(&format!("h_sum {sum}\nh_count 2\n"), "").replace(&format!("s_sum {sum}\n"), ""),
+        };
+        assert_renders(OPEN_METRICS, &sections, &format!("{expected}# EOF\n"));
+    }
+}
+
+#[test]
 fn openmetrics_differs_in_counters_bounds_quotes_and_the_end() {
     assert_renders(
         OPEN_METRICS,

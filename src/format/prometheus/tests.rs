@@ -131,6 +131,7 @@ fn histograms_are_read() {
         ("h_bucket{le=\"1\"} 2\nh_bucket{le=\"+Inf\"} 3\nh_sum 4\nh_count 3", "histogram h [1.0] [2] of 3 sum some(4.0)"),
         ("h_bucket{le=\"1\"} 2\nh_bucket{le=\"inf\"} 1\nh_sum 4\nh_count 3", "histogram h [1.0] [2] of 3 sum some(4.0); !not_cumulative 1"),
         ("h_count 0\nh_sum 0\nh_bucket{le=\"+Inf\"} 0", "histogram h [] [] of 0 sum some(0.0)"),
+        ("h_count 2\nh_sum -Inf\nh_bucket{le=\"+Inf\"} 2", "histogram h [] [] of 2 sum some(-inf)"),
         ("h_bucket{le=\"1\"} 2 # {t=\"a\"} 0.5\nh_count 3", "histogram h [1.0] [2] of 3 sum none"),
         // Alternating label sets, and labels in different orders.
         (

@@ -139,7 +139,11 @@ impl<'a> Mapping<'a> {
             match (value, rule.metric.kind) {
                 (Ok(Value::Histogram(histogram)), Kind::Histogram) => {
                     self.trace(|trace| trace.point(index, &attributes, None));
-                    self.add_histogram(rule, attributes, histogram.scaled(rule.scale));
+                    let mut histogram = histogram.scaled(rule.scale);
+                    if histogram.sum.take_if(|sum| !sum.is_finite()).is_some() {
+                        self.repair(Repair::NonFinite);
+                    }
+                    self.add_histogram(rule, attributes, histogram);
                 }
                 (_, Kind::Histogram) => {
                     self.trace(|trace| trace.point(index, &attributes, Some(Repair::Unreadable)));

@@ -9,6 +9,8 @@ fn the_sum_of_a_summary_that_has_none_is_not_0() {
         ("s{quantile=\"0.5\"} 3\ns_sum NaN\ns_count 4\n", 4, f64::NAN),
         ("s{quantile=\"0.5\"} 3\ns_sum 9.5\ns_count 3\n", 3, 9.5),
         ("s_sum 0\ns_count 0\n", 0, 0.0),
+        ("s_sum +Inf\ns_count 2\n", 2, f64::INFINITY),
+        ("s_sum -Inf\ns_count 2\n", 2, f64::NEG_INFINITY),
     ] {
         let body = format!("# TYPE s summary\n{lines}");
         let metrics = target_metrics("t", &reading(10, Ok(Snapshot::default()), text(&body)), &mut SeriesState::default());
