@@ -7,7 +7,7 @@ use crate::delivery_log::StateError;
 use crate::export::otlp::{ExportQueue, Push, PushStatus, SendError};
 use crate::poll;
 use crate::receive::{ReceiveLimits, Receiver, ReceiverError, RecordStore, StoreSettings};
-use crate::serve::{Access, AccessError, AppState};
+use crate::serve::{Access, AccessError, AppState, ListenerKind, ServerLimits};
 use crate::telemetry::{SelfTelemetry, SelfTelemetryError, SelfWatch, TargetSet};
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -99,11 +99,14 @@ impl Service {
         let self_telemetry = Arc::new(self_telemetry);
         let (export, targets) = (config.export.clone(), TargetSet::default());
         let pull = match export.prometheus {
-            Some(prometheus) => Some(Endpoint::bind(prometheus, setting, &self_telemetry).await?),
+            Some(prometheus) => Some(Endpoint::bind(ListenerKind::Pull, prometheus, setting, &self_telemetry).await?),
             None => None,
         };
         let health = match &config.health {
-            Some(health) => Some(Endpoint::bind(Prometheus::open(health.listen.clone()), "health.listen", &self_telemetry).await?),
+            Some(health) => {
+                let open = Prometheus::open(health.listen.clone());
+                Some(Endpoint::bind(ListenerKind::Health, open, "health.listen", &self_telemetry).await?)
+            }
             None => None,
         };
         let push = match export.otlp {
@@ -227,9 +230,14 @@ struct Endpoint {
 
 impl Endpoint {
     /// Checks the access rules and binds the address.
-    async fn bind(config: Prometheus, setting: &'static str, telemetry: &Arc<SelfTelemetry>) -> Result<Self, StartError> {
+    async fn bind(
+        kind: ListenerKind,
+        config: Prometheus,
+        setting: &'static str,
+        telemetry: &Arc<SelfTelemetry>,
+    ) -> Result<Self, StartError> {
         let address = config.listen.clone();
-        let access = Access::new(config, telemetry.clone())?;
+        let access = Access::of_listener(kind, config, telemetry.clone(), ServerLimits::default())?;
         Ok(Self { listener: listen(&address, setting).await?, access })
     }
 

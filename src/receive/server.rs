@@ -12,7 +12,7 @@ use crate::config::{self, Deliveries, Prometheus};
 use crate::delivery_log::StateError;
 use crate::export::otlp::SendError;
 use crate::model::RecordState;
-use crate::serve::{Access, AccessError, ServerLimits, serve};
+use crate::serve::{Access, AccessError, ListenerKind, ServerLimits, serve};
 use crate::telemetry::{CollectedTarget, SelfTelemetry, TargetSet};
 use axum::Router;
 use axum::body::Body;
@@ -33,7 +33,7 @@ const CLIENT_CONNECTIONS_MAX: usize = 384;
 #[derive(Debug, thiserror::Error)]
 pub enum ReceiverError {
     /// The certificate cannot be used.
-    #[error("receive.tls: {0}")]
+    #[error(transparent)]
     Access(#[from] AccessError),
     /// The directory for state cannot be used.
     #[error(transparent)]
@@ -73,7 +73,7 @@ impl Receiver {
         telemetry: Arc<SelfTelemetry>,
     ) -> Result<Self, ReceiverError> {
         let listener = Prometheus { tls: config.tls.clone(), ..Prometheus::open(config.listen.clone()) };
-        let access = Access::with_limits(listener, telemetry.clone(), connection_limits())?;
+        let access = Access::of_listener(ListenerKind::Receive, listener, telemetry.clone(), connection_limits())?;
         Ok(Self { access, targets, telemetry, inlet: store.inlet()? })
     }
 
@@ -82,7 +82,7 @@ impl Receiver {
         let app = App { targets: self.targets, telemetry: self.telemetry, inlet: self.inlet, memory: BodyMemory::of_all_targets() };
         let not_found = || async { (StatusCode::NOT_FOUND, "not found; delivery records are sent by POST to /v1/deliveries/TARGET\n") };
         let router = Router::new().route("/v1/deliveries/{target}", post(receive)).fallback(not_found).with_state(Arc::new(app));
-        serve("the listener of receive", listener, router, self.access, stop).await;
+        serve(listener, router, self.access, stop).await;
     }
 }
 

@@ -7,6 +7,7 @@ mod page;
 pub(crate) mod routes;
 
 pub use access::control::{Access, TokenUse};
+pub use access::listener_kind::ListenerKind;
 pub use access::rules::AccessError;
 pub(crate) use http::connection::serve;
 pub use limits::server_limits::ServerLimits;
@@ -108,7 +109,7 @@ impl AppState {
         self.address = listener.local_addr().ok();
         self.stop = stop.clone();
         let access = self.access.clone();
-        serve("the pull endpoint", listener, self.router(), access, stop).await;
+        serve(listener, self.router(), access, stop).await;
     }
 
     /// Serves probes only, until `stop` is cancelled.
@@ -116,7 +117,7 @@ impl AppState {
         let access = self.access.clone();
         let router = Router::new().route("/-/healthy", get(health::healthy)).route("/-/ready", get(health::ready));
         let router = router.fallback(|| async { (StatusCode::NOT_FOUND, "not found; /-/healthy and /-/ready are served here\n") });
-        serve("the health endpoint", listener, router.with_state(self), access, stop).await;
+        serve(listener, router.with_state(self), access, stop).await;
     }
 
     fn router(self) -> Router {

@@ -1,4 +1,4 @@
-//! Access control of the pull endpoint: rules that can be replaced while it runs, and the state of clients.
+//! Access control of a listener: rules that can be replaced while it runs, and the state of clients.
 //!
 //! # Replacing rules
 //!
@@ -6,6 +6,7 @@
 //! passwords, and the last use of tokens.
 
 use super::basic::Passwords;
+use super::listener_kind::ListenerKind;
 use super::rules::{AccessError, Rules};
 use crate::config::{self, Prometheus};
 use crate::serve::http::client::Client;
@@ -23,12 +24,13 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tracing::warn;
 
-/// Access control of the pull endpoint. Cheap to clone; clones share their state.
+/// Access control of a listener. Cheap to clone; clones share their state.
 #[derive(Clone, Debug)]
 pub struct Access(Arc<Inner>);
 
 #[derive(Debug)]
 struct Inner {
+    listener: ListenerKind,
     rules: tokio::sync::watch::Sender<Arc<Rules>>,
     /// Locked while rules are replaced, so that replacements do not overlap.
     replacing: Mutex<()>,
@@ -67,7 +69,7 @@ pub struct TokenUse {
 }
 
 impl Access {
-    /// Creates the access control of this configuration.
+    /// Creates the access control of a pull endpoint.
     ///
     /// # Errors
     /// Fails if a certificate or key is invalid, or if there are no random numbers.
@@ -75,14 +77,28 @@ impl Access {
         Self::with_limits(config, telemetry, ServerLimits::default())
     }
 
-    /// Creates the access control of this configuration, with other limits than the default.
+    /// Creates the access control of a pull endpoint, with other limits than the default.
     ///
     /// # Errors
     /// Fails if a certificate or key is invalid, or if there are no random numbers.
     pub fn with_limits(config: Prometheus, telemetry: Arc<SelfTelemetry>, limits: ServerLimits) -> Result<Self, AccessError> {
-        let rules = Rules::new(config, None)?;
+        Self::of_listener(ListenerKind::Pull, config, telemetry, limits)
+    }
+
+    /// Creates the access control of a listener. Of the configuration of one that is not the pull endpoint, the address and TLS are used.
+    ///
+    /// # Errors
+    /// Fails if a certificate or key is invalid, or if there are no random numbers.
+    pub fn of_listener(
+        listener: ListenerKind,
+        config: Prometheus,
+        telemetry: Arc<SelfTelemetry>,
+        limits: ServerLimits,
+    ) -> Result<Self, AccessError> {
+        let rules = Rules::new(listener, config, None)?;
         warn_of_expired_tokens(&rules.config);
         let access = Self(Arc::new(Inner {
+            listener,
             rate_limits: Mutex::default(),
             replacing: Mutex::default(),
             passwords: Passwords::new(telemetry.clone()).ok_or(AccessError::Random)?,
@@ -100,12 +116,12 @@ impl Access {
         Ok(access)
     }
 
-    /// Checks a configuration without applying it.
+    /// Checks the configuration of a pull endpoint without applying it.
     ///
     /// # Errors
     /// Fails if a certificate or key is invalid.
     pub fn check(config: &Prometheus) -> Result<(), AccessError> {
-        Rules::new(config.clone(), None).map(drop)
+        Rules::new(ListenerKind::Pull, config.clone(), None).map(drop)
     }
 
     /// Applies another configuration, as a whole or not at all. The address of the listener is not changed. Connections with another TLS
@@ -125,7 +141,7 @@ impl Access {
     /// Does the same as [`Self::replace`], for a caller that has the lock.
     pub(crate) fn replace_locked(&self, config: Prometheus, _lock: &MutexGuard<'_, ()>) -> Result<(), AccessError> {
         let previous = self.rules();
-        let rules = Rules::new(config, Some(&previous))?;
+        let rules = Rules::new(self.0.listener, config, Some(&previous))?;
         let lost = previous.config.lost_protections(&rules.config);
         if !lost.is_empty() {
             return Err(AccessError::Unprotected(lost));
@@ -167,6 +183,10 @@ impl Access {
 
     pub(crate) fn subscribe(&self) -> tokio::sync::watch::Receiver<Arc<Rules>> {
         self.0.rules.subscribe()
+    }
+
+    pub(crate) fn listener(&self) -> ListenerKind {
+        self.0.listener
     }
 
     pub(crate) fn limits(&self) -> &ServerLimits {
@@ -222,8 +242,11 @@ impl Access {
         }
     }
 
-    /// Records when the certificate of the current rules expires.
+    /// Records when the certificate of the pull endpoint expires. The metric has one series, so other listeners do not record theirs.
     fn record_certificate(&self) {
+        if self.0.listener != ListenerKind::Pull {
+            return;
+        }
         let not_after = self.rules().tls.as_ref().and_then(|tls| tls.not_after);
         self.0.telemetry.access.certificate(not_after.and_then(|time| u64::try_from(time.as_second()).ok()));
     }

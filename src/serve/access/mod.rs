@@ -6,6 +6,7 @@ pub(crate) mod bearer;
 mod certificate;
 pub(crate) mod check_queue;
 pub(crate) mod control;
+pub(crate) mod listener_kind;
 pub(crate) mod rules;
 pub(crate) mod same_site;
 pub(crate) mod tls;

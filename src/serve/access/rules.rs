@@ -1,5 +1,6 @@
-//! The access rules of the pull endpoint: its configuration, with the TLS configuration of its files.
+//! The access rules of a listener: its configuration, with the TLS configuration of its files.
 
+use super::listener_kind::ListenerKind;
 use super::tls::{EndpointTls, endpoint_tls};
 use super::watch;
 use crate::config::{Prometheus, ServerTls, User};
@@ -25,7 +26,7 @@ pub enum AccessError {
     /// A certificate or key is invalid.
     #[error("{place}: {reason}")]
     Tls {
-        /// The configuration key: `export.prometheus.tls`, or the file and key of the web configuration.
+        /// The configuration key: `tls` of the listener, or the file and key of the web configuration.
         place: String,
         /// The error, with the name of the file.
         reason: String,
@@ -42,7 +43,7 @@ pub enum AccessError {
 
 impl Rules {
     /// Builds rules and reads the files in the configuration. The TLS configuration of `previous` is kept if its files have not changed.
-    pub(super) fn new(config: Prometheus, previous: Option<&Self>) -> Result<Self, AccessError> {
+    pub(super) fn new(listener: ListenerKind, config: Prometheus, previous: Option<&Self>) -> Result<Self, AccessError> {
         let file_stamps = watch::stamps(&config);
         let http2 = config.web_config.as_ref().is_none_or(|web| web.http2);
         let has_same_tls = |rules: &&Self| {
@@ -56,7 +57,7 @@ impl Rules {
             (Some(tls), _) => Some(endpoint_tls(tls, http2).map_err(|reason| {
                 let web = config.web_config.as_ref().filter(|_| config.tls.is_none());
                 let place = web.map(|web| format!("{}: tls_server_config", web.path.display()));
-                AccessError::Tls { place: place.unwrap_or_else(|| "export.prometheus.tls".to_owned()), reason }
+                AccessError::Tls { place: place.unwrap_or_else(|| format!("{}.tls", listener.key())), reason }
             })?),
         };
         Ok(Self { config, file_stamps, tls, http2 })

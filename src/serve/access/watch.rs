@@ -50,13 +50,17 @@ impl Access {
             match applied {
                 Ok(Ok(())) => {
                     rejected = None;
-                    info!("changed files of export.prometheus were applied");
+                    info!("changed files of {} were applied", self.listener().key());
                 }
                 Ok(Err(error)) => {
-                    warn!("changed files of export.prometheus were rejected, the previous ones stay in use: {error}");
+                    let key = self.listener().key();
+                    warn!("changed files of {key} were rejected, the previous ones stay in use: {error}");
                     rejected = Some(seen);
                 }
-                Err(error) => warn!("checking the files of export.prometheus failed inside Postmeter, please report it: {error}"),
+                Err(error) => {
+                    let key = self.listener().key();
+                    warn!("checking the files of {key} failed inside Postmeter, please report it: {error}");
+                }
             }
         }
     }
@@ -77,7 +81,7 @@ impl Access {
         let (known, exposures) = (before.config.exposures(), config.exposures());
         self.replace_locked(config, &lock).map_err(|error| error.to_string())?;
         for exposure in exposures.iter().filter(|exposure| !known.contains(exposure)) {
-            warn!("export.prometheus: {exposure}");
+            warn!("{}: {exposure}", self.listener().key());
         }
         Ok(())
     }

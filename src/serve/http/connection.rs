@@ -65,13 +65,13 @@ async fn linger(mut stream: impl AsyncRead + AsyncWrite + Unpin) {
     let _ = tokio::time::timeout(LINGER_MAX, drained).await;
 }
 
-/// Serves requests until `stop` is cancelled, and then finishes the requests in progress. `name` is the listener in log lines.
-pub(crate) async fn serve(name: &'static str, listener: TcpListener, router: Router, access: Access, stop: CancellationToken) {
+/// Serves requests until `stop` is cancelled, and then finishes the requests in progress.
+pub(crate) async fn serve(listener: TcpListener, router: Router, access: Access, stop: CancellationToken) {
     let limits = access.limits();
     let quota = ClientQuota::new(limits.connections_max, limits.connections_client_max);
     let watching = tokio::spawn(access.clone().watch(stop.clone()));
     let mut connections = JoinSet::new();
-    let mut accept_problem = AcceptProblem::new(name);
+    let mut accept_problem = AcceptProblem::new(access.listener().name());
     loop {
         let accepted = tokio::select! {
             () = stop.cancelled() => break,

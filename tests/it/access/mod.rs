@@ -7,6 +7,7 @@ mod credential;
 mod flood;
 mod http2;
 mod limit;
+mod listeners;
 mod tls;
 mod unauthenticated;
 mod web;
