@@ -78,6 +78,12 @@ impl Deliveries {
         self.token.is_some() || self.basic.is_some() || self.signing_key.is_some()
     }
 
+    /// Returns `true` if the headers of a request authenticate it, before its body is read.
+    #[must_use]
+    pub const fn has_header_credential(&self) -> bool {
+        self.token.is_some() || self.basic.is_some()
+    }
+
     /// Checks that requests are authenticated, by credentials that the mail system can send.
     fn check(&self, decoder: &mut Decoder<'_>, item: &Item<'_>, source: &Source) {
         let has = |credential: HookCredential| match credential {

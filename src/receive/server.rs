@@ -12,14 +12,14 @@ use crate::config::{self, Deliveries, Prometheus};
 use crate::delivery_log::StateError;
 use crate::export::otlp::SendError;
 use crate::model::RecordState;
-use crate::serve::{Access, AccessError, ListenerKind, ServerLimits, serve};
+use crate::serve::{Access, AccessError, ConnectionClient, ListenerKind, ServerLimits, serve};
 use crate::telemetry::{CollectedTarget, SelfTelemetry, TargetSet};
-use axum::Router;
 use axum::body::Body;
 use axum::extract::{Path, State};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use axum::routing::post;
+use axum::{Extension, Router};
 use std::sync::Arc;
 use std::time::SystemTime;
 use tokio::net::TcpListener;
@@ -28,6 +28,8 @@ use tokio_util::sync::CancellationToken;
 
 /// Connections of one client. All senders may be behind one proxy, so it is not far below the number of all connections.
 const CLIENT_CONNECTIONS_MAX: usize = 384;
+/// Connections of one client before one of its requests has authenticated. A proxy may have as many requests at a time after a restart.
+const UNAUTHENTICATED_CLIENT_CONNECTIONS_MAX: usize = 64;
 
 /// The reason why records cannot be received.
 #[derive(Debug, thiserror::Error)]
@@ -89,12 +91,23 @@ impl Receiver {
 /// The limits of connections. Those of one client are wide, because the limits of each target keep a flood from the others.
 fn connection_limits() -> ServerLimits {
     let limits = ServerLimits::default();
-    ServerLimits { connections_client_max: CLIENT_CONNECTIONS_MAX, requests_client_max: limits.requests_max, ..limits }
+    ServerLimits {
+        connections_client_max: CLIENT_CONNECTIONS_MAX,
+        unauthenticated_client_max: UNAUTHENTICATED_CLIENT_CONNECTIONS_MAX,
+        requests_client_max: limits.requests_max,
+        ..limits
+    }
 }
 
 /// Serves `POST /v1/deliveries/TARGET`.
-async fn receive(State(app): State<Arc<App>>, Path(name): Path<String>, headers: HeaderMap, body: Body) -> Response {
-    match app.receive(&name, &headers, body).await {
+async fn receive(
+    State(app): State<Arc<App>>,
+    Path(name): Path<String>,
+    Extension(client): Extension<ConnectionClient>,
+    headers: HeaderMap,
+    body: Body,
+) -> Response {
+    match app.receive(&name, &client, &headers, body).await {
         Ok(()) => (StatusCode::OK, "").into_response(),
         Err(refusal) => refusal.into_response(),
     }
@@ -102,7 +115,7 @@ async fn receive(State(app): State<Arc<App>>, Path(name): Path<String>, headers:
 
 impl App {
     /// Receives the records of a request. Returns when they are durable.
-    async fn receive(&self, name: &str, headers: &HeaderMap, body: Body) -> Result<(), Refusal> {
+    async fn receive(&self, name: &str, client: &ConnectionClient, headers: &HeaderMap, body: Body) -> Result<(), Refusal> {
         let received_at = SystemTime::now();
         let accepts = |deliveries: &Option<Deliveries>| deliveries.as_ref().is_some_and(Deliveries::accepts_requests);
         let collected = self.targets.find(name).filter(|collected| accepts(&collected.target.config.deliveries));
@@ -113,6 +126,9 @@ impl App {
         let Some(deliveries) = collected.target.config.deliveries.clone() else { return Err(Refusal::UnknownTarget) };
         let intake = self.inlet.intake(name);
         self.authenticate(&intake, check_headers(&intake, &deliveries, headers).await)?;
+        if deliveries.has_header_credential() {
+            client.remember_authenticated();
+        }
         let Ok(slot) = intake.slots.clone().try_acquire_owned() else {
             body::discard(body).await;
             return Err(self.refuse_later(&intake, RefusalCause::Busy, "the target has too many requests at a time"));
@@ -122,6 +138,7 @@ impl App {
         let deadline = tokio::time::Instant::now() + self.inlet.limits.commit_wait_max;
         let checked = check_signature(&intake, &deliveries, headers, &body.bytes, received_at).await;
         self.authenticate(&intake, checked)?;
+        client.remember_authenticated();
         intake.log_acceptance(RefusalCause::BEFORE_AUTHENTICATION);
         let task = ParseTask {
             hook: deliveries.hook,

@@ -21,7 +21,7 @@ use tracing::warn;
 /// The reason why a request is admitted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Admission {
-    /// The path needs no authentication.
+    /// The path needs no authentication, or its route checks credentials itself.
     OpenPath,
     /// The client has authenticated, or no authentication is required.
     Authenticated,
@@ -44,6 +44,9 @@ impl Access {
     }
 
     async fn check_credential(&self, rules: &Rules, peer: SocketAddr, path: &str, headers: &HeaderMap) -> Result<Admission, Refusal> {
+        if self.listener().authenticates_in_routes() && !rules.config.is_restricted() {
+            return Ok(Admission::OpenPath);
+        }
         let (auth, users) = (&rules.config.auth, rules.users());
         if auth.is_none() && users.is_empty() || rules.trusts(peer) {
             return Ok(Admission::Authenticated);

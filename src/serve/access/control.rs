@@ -209,19 +209,24 @@ impl Access {
         &self.0.passwords
     }
 
-    pub(super) fn authenticated_clients(&self) -> &AuthenticatedClients {
+    pub(crate) fn authenticated_clients(&self) -> &AuthenticatedClients {
         &self.0.authenticated_clients
+    }
+
+    /// Returns true if every client counts as authenticated: no authentication is required, neither here nor by the routes.
+    fn is_open(&self, rules: &Rules) -> bool {
+        !self.0.listener.authenticates_in_routes() && !rules.config.is_restricted()
     }
 
     /// Returns true if a new connection counts as unauthenticated: authentication is required, the address is not trusted, and the client
     /// has not authenticated before.
     pub(crate) fn is_unauthenticated(&self, rules: &Rules, peer: SocketAddr) -> bool {
-        rules.config.is_restricted() && !rules.trusts(peer) && !self.0.authenticated_clients.contains(peer.into())
+        !self.is_open(rules) && !rules.trusts(peer) && !self.0.authenticated_clients.contains(peer.into())
     }
 
     /// Returns true if the client need not authenticate, because no authentication is required or because its address is trusted.
     pub(crate) fn is_exempt(&self, rules: &Rules, peer: SocketAddr) -> bool {
-        !rules.config.is_restricted() || rules.trusts(peer)
+        self.is_open(rules) || rules.trusts(peer)
     }
 
     /// Adapts the rate limits to the current rules. Buckets are kept if their rate is unchanged.

@@ -21,6 +21,16 @@ impl ListenerKind {
         }
     }
 
+    /// Returns true if routes check the credentials of a request. It is then unauthenticated until its route reports the client.
+    pub(crate) const fn authenticates_in_routes(self) -> bool {
+        matches!(self, Self::Receive)
+    }
+
+    /// Returns the connections that new ones can displace, in log lines.
+    pub(crate) const fn displaced_connections(self) -> &'static str {
+        "connections of clients that have not authenticated"
+    }
+
     /// Returns its name in log lines.
     pub(crate) const fn name(self) -> &'static str {
         match self {

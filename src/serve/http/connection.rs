@@ -3,12 +3,13 @@
 use super::accept_problem::AcceptProblem;
 use super::activity::{Activity, ResponseGuard, TooSlow};
 use super::client::Client;
+use super::closed_connections::ClosedConnections;
+use super::connection_client::ConnectionClient;
 use super::observed_stream::ObservedStream;
 use crate::serve::access::authenticate::Admission;
 use crate::serve::access::control::Access;
 use crate::serve::access::rules::Rules;
 use crate::serve::limits::client_quota::{ClientQuota, QuotaPermit, RequestPermit};
-use crate::serve::limits::unauthenticated::UnauthenticatedConnection;
 use crate::serve::routes::refusal::Refusal;
 use axum::Router;
 use axum::body::{Body, Bytes};
@@ -22,10 +23,8 @@ use hyper::server::conn::{http1, http2};
 use hyper::service::{Service, service_fn};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
-use parking_lot::Mutex;
 use std::convert::Infallible;
 use std::io;
-use std::net::SocketAddr;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
@@ -72,6 +71,7 @@ pub(crate) async fn serve(listener: TcpListener, router: Router, access: Access,
     let watching = tokio::spawn(access.clone().watch(stop.clone()));
     let mut connections = JoinSet::new();
     let mut accept_problem = AcceptProblem::new(access.listener().name());
+    let mut closed = ClosedConnections::new(access.clone());
     loop {
         let accepted = tokio::select! {
             () = stop.cancelled() => break,
@@ -80,21 +80,24 @@ pub(crate) async fn serve(listener: TcpListener, router: Router, access: Access,
         };
         match accepted {
             Ok((stream, peer)) => {
-                accept_problem.end(Instant::now());
-                let (rules, activity) = (access.rules(), Activity::new(access.limits()));
-                let unauthenticated = match access.is_unauthenticated(&rules, peer) {
-                    true => access.unauthenticated().admit(peer.into(), activity.clone()).map(Some),
-                    false => Some(None),
-                };
-                let (Some(unauthenticated), Some(permit)) = (unauthenticated, quota.try_acquire(peer.into())) else {
+                let now = Instant::now();
+                accept_problem.end(now);
+                closed.end(now);
+                let activity = Activity::new(access.limits());
+                let client = ConnectionClient::admit(&access, &access.rules(), peer, &activity);
+                if client.as_ref().is_none_or(ConnectionClient::has_displaced) {
+                    closed.note_unauthenticated(peer, now);
+                }
+                let Some(client) = client else {
                     access.telemetry().access.refused("connections");
                     continue;
                 };
-                if access.is_exempt(&rules, peer) {
-                    activity.set_authenticated();
-                }
-                let unauthenticated = Mutex::new(unauthenticated);
-                let connection = Connection { peer, router: router.clone(), access: access.clone(), stop: stop.clone(), unauthenticated };
+                let Some(permit) = quota.try_acquire(peer.into()) else {
+                    access.telemetry().access.refused("connections");
+                    closed.note_new(peer, now);
+                    continue;
+                };
+                let connection = Connection { client, router: router.clone(), access: access.clone(), stop: stop.clone() };
                 connections.spawn(connection.run(stream, activity, permit));
             }
             // The client disconnected before its connection was accepted.
@@ -116,30 +119,21 @@ pub(crate) async fn serve(listener: TcpListener, router: Router, access: Access,
 
 /// One connection.
 struct Connection {
-    peer: SocketAddr,
+    client: ConnectionClient,
     router: Router,
     access: Access,
     stop: CancellationToken,
-    /// The entry among unauthenticated connections, until the client has authenticated.
-    unauthenticated: Mutex<Option<UnauthenticatedConnection>>,
 }
 
 impl Connection {
     async fn run(self, stream: TcpStream, activity: Arc<Activity>, _permit: QuotaPermit) {
         // Responses are written in large chunks, and the last one should not be delayed.
         let _ = stream.set_nodelay(true);
-        let access = self.access.clone();
-        let displaced = self.unauthenticated.lock().as_ref().map(UnauthenticatedConnection::displaced);
-        let displaced = async move {
-            match displaced {
-                Some(displaced) => displaced.await,
-                None => std::future::pending().await,
-            }
-        };
+        let (access, client) = (self.access.clone(), self.client.clone());
         let served = pin!(self.serve(ObservedStream::new(stream, activity.clone()), activity.clone()));
         tokio::select! {
             () = served => {}
-            () = displaced => access.telemetry().access.refused("displaced"),
+            () = client.displaced() => access.telemetry().access.refused("displaced"),
             too_slow = activity.too_slow(access.limits()) => {
                 // An idle keep-alive connection is not a refusal and is not counted.
                 if too_slow != TooSlow::Idle {
@@ -157,16 +151,10 @@ impl Connection {
             Ok(stream) => self.http1(stream, activity, &rules).await,
             Err((error, stream)) => {
                 self.access.telemetry().access.refused("tls");
-                debug!(peer = %self.peer, "TLS handshake failed: {error}");
+                debug!(peer = %self.client.peer(), "TLS handshake failed: {error}");
                 linger(stream).await;
             }
         }
-    }
-
-    /// Notes that the client has authenticated: its connection cannot be displaced any more.
-    fn set_authenticated(&self, activity: &Activity) {
-        activity.set_authenticated();
-        self.unauthenticated.lock().take();
     }
 
     async fn http1(self, stream: impl AsyncRead + AsyncWrite + Unpin + Send, activity: Arc<Activity>, rules: &Rules) {
@@ -227,14 +215,14 @@ impl Connection {
         if error.is_parse_too_large() {
             self.access.telemetry().access.refused("head_too_large");
         }
-        debug!(peer = %self.peer, "connection error: {error}");
+        debug!(peer = %self.client.peer(), "connection error: {error}");
     }
 
     /// Checks the rate limit, the length of the path, the number of concurrent requests and the credential, in this order, and routes the
     /// request.
     async fn respond(&self, request: hyper::Request<Incoming>, activity: Arc<Activity>) -> Result<Response<ObservedBody>, Infallible> {
         let mut guard = activity.begin_request();
-        let client = Client::from(self.peer);
+        let client = self.client.client();
         let mut permit = self.access.requests().try_acquire(client).map(RequestPermit::from);
         let is_http2 = request.version() == Version::HTTP_2;
         let chunk_bytes_max = if is_http2 { CHUNK_BYTES_MAX } else { usize::MAX };
@@ -245,13 +233,13 @@ impl Connection {
         let mut response = match self.admit(&rules, client, &request, permit.is_some()).await {
             Ok(admitted) => {
                 if admitted == Admission::Authenticated {
-                    self.set_authenticated(&activity);
+                    self.client.set_authenticated();
                 }
                 self.route(request, client, permit.clone()).await
             }
             Err(refusal) => {
                 self.access.telemetry().access.refused(refusal.reason());
-                debug!(peer = %self.peer, reason = refusal.reason(), "request refused");
+                debug!(peer = %self.client.peer(), reason = refusal.reason(), "request refused");
                 // A client that does not read the refusal must not occupy a permit.
                 permit = None;
                 let refused = refusal.into_response();
@@ -283,12 +271,13 @@ impl Connection {
         if !has_permit {
             return Err(Refusal::Busy);
         }
-        self.access.authenticate(rules, self.peer, uri.path(), request.headers()).await
+        self.access.authenticate(rules, self.client.peer(), uri.path(), request.headers()).await
     }
 
     async fn route(&self, request: hyper::Request<Incoming>, client: Client, permit: Option<RequestPermit>) -> Response {
         let mut request: Request = request.map(Body::new);
         request.extensions_mut().insert(client);
+        request.extensions_mut().insert(self.client.clone());
         permit.and_then(|permit| request.extensions_mut().insert(permit));
         match TowerToHyperService::new(self.router.clone()).call(request).await {
             Ok(response) => response,

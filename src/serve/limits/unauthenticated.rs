@@ -37,6 +37,7 @@ struct Entry {
 pub(crate) struct UnauthenticatedConnection {
     all: Arc<UnauthenticatedConnections>,
     entry: Arc<Entry>,
+    has_displaced: bool,
 }
 
 impl UnauthenticatedConnections {
@@ -61,13 +62,15 @@ impl UnauthenticatedConnections {
         } else {
             None
         };
-        if let Some(entry) = displaced.and_then(|at| connections.remove(at)) {
+        let displaced = displaced.and_then(|at| connections.remove(at));
+        let has_displaced = displaced.is_some();
+        if let Some(entry) = displaced {
             entry.displaced.notify_one();
         }
         let entry = Arc::new(Entry { client, activity, displaced: Notify::new() });
         connections.push_back(entry.clone());
         drop(connections);
-        Some(UnauthenticatedConnection { all: self.clone(), entry })
+        Some(UnauthenticatedConnection { all: self.clone(), entry, has_displaced })
     }
 
     fn connections(&self) -> MutexGuard<'_, VecDeque<Arc<Entry>>> {
@@ -76,6 +79,11 @@ impl UnauthenticatedConnections {
 }
 
 impl UnauthenticatedConnection {
+    /// Returns true if this connection has displaced another one.
+    pub(crate) fn has_displaced(&self) -> bool {
+        self.has_displaced
+    }
+
     /// Returns a future that completes when the connection is displaced and must be closed.
     pub(crate) fn displaced(&self) -> impl Future<Output = ()> + use<> {
         let entry = self.entry.clone();

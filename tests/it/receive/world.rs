@@ -89,8 +89,12 @@ pub async fn arrived(receiver: &Receiver, records: usize) {
 
 /// The metrics page of a running service.
 pub async fn page(service: &Service) -> String {
-    let url = format!("http://{}/metrics", service.address.unwrap());
-    client().get(url).send().await.unwrap().text().await.unwrap()
+    page_of(&format!("http://{}", service.address.unwrap())).await
+}
+
+/// The metrics page of the pull endpoint with this URL.
+pub async fn page_of(base: &str) -> String {
+    client().get(format!("{base}/metrics")).send().await.unwrap().text().await.unwrap()
 }
 
 /// The value of the only sample of a family that has these labels, written as `name="value"`.

@@ -1,0 +1,97 @@
+//! Log lines about connections that are closed because of a limit.
+
+use super::client::address;
+use crate::net::ProblemLog;
+use crate::serve::access::control::Access;
+use std::net::SocketAddr;
+use std::time::{Duration, Instant};
+use tracing::{info, warn};
+
+/// The time without a closed connection after which the problem has ended.
+const RECOVERY: Duration = Duration::from_secs(60);
+
+/// The log of the connections of a listener that are closed because of a limit.
+#[derive(Debug)]
+pub(super) struct ClosedConnections {
+    access: Access,
+    new: Episode,
+    unauthenticated: Episode,
+}
+
+/// Connections that are closed because of one limit, until there are none for a time.
+#[derive(Debug, Default)]
+struct Episode {
+    log: ProblemLog<()>,
+    last: Option<Instant>,
+}
+
+impl Episode {
+    /// Notes a closed connection. Returns the end of the line to be logged, if there is to be one.
+    fn start(&mut self, now: Instant) -> Option<&'static str> {
+        self.last = Some(now);
+        self.log.start_at((), now).then(|| self.log.note())
+    }
+
+    /// Returns true if the problem has ended and its start was logged.
+    fn end(&mut self, now: Instant) -> bool {
+        self.last.take_if(|at| now.saturating_duration_since(*at) >= RECOVERY).is_some() && self.log.end().is_some()
+    }
+}
+
+impl ClosedConnections {
+    pub(super) fn new(access: Access) -> Self {
+        Self { access, new: Episode::default(), unauthenticated: Episode::default() }
+    }
+
+    /// Notes that a new connection was closed, because its client or all clients have too many.
+    pub(super) fn note_new(&mut self, peer: SocketAddr, now: Instant) {
+        let Some(note) = self.new.start(now) else { return };
+        let (listener, limits, client) = (self.access.listener().name(), self.access.limits(), address(peer));
+        let (max, client_max) = (limits.connections_max, limits.connections_client_max);
+        warn!(
+            %client,
+            "{listener} closes new connections: there may be {client_max} of a client and {max} in total; use fewer, or block addresses that are not yours{note}"
+        );
+    }
+
+    /// Notes that a connection of a client that has not authenticated was closed for a new one, or is itself a new one of a client that has
+    /// too many.
+    pub(super) fn note_unauthenticated(&mut self, peer: SocketAddr, now: Instant) {
+        let Some(note) = self.unauthenticated.start(now) else { return };
+        let (listener, limits, client) = (self.access.listener(), self.access.limits(), address(peer));
+        let (max, client_max, closed) = (limits.unauthenticated_max, limits.unauthenticated_client_max, listener.displaced_connections());
+        warn!(
+            %client,
+            "{} closes {closed}: there may be {client_max} of a client and {max} in total, and new ones replace the oldest; block addresses that are not yours{note}",
+            listener.name()
+        );
+    }
+
+    /// Logs the end of the problems after a time without a closed connection.
+    pub(super) fn end(&mut self, now: Instant) {
+        let listener = self.access.listener();
+        if self.new.end(now) {
+            info!("{} has closed no new connection for a minute", listener.name());
+        }
+        if self.unauthenticated.end(now) {
+            info!("{} has closed none of the {} for a minute", listener.name(), listener.displaced_connections());
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_episode_is_logged_when_it_begins_and_when_it_has_ended() {
+        let (mut episode, mut now) = (Episode::default(), Instant::now());
+        assert!(!episode.end(now));
+        assert_eq!([episode.start(now), episode.start(now)], [Some(""), None]);
+        now += RECOVERY / 2;
+        assert!(!episode.end(now) && episode.start(now).is_none(), "the same episode");
+        assert!(!episode.end(now + RECOVERY / 2));
+        assert!(episode.end(now + RECOVERY));
+        assert!(!episode.end(now + RECOVERY) && episode.start(now + RECOVERY).is_some());
+    }
+}
