@@ -1,5 +1,6 @@
 //! Reads the body of a request, and decompresses it, within limits of its size, its time and the memory of all bodies.
 
+use super::body_memory::{BodyMemory, NoMemory, PIECE_BYTES};
 use axum::body::Body;
 use axum::http::HeaderMap;
 use axum::http::header::CONTENT_ENCODING;
@@ -9,19 +10,14 @@ use http_body::Body as _;
 use std::future::poll_fn;
 use std::io::Read as _;
 use std::pin::Pin;
-use std::sync::Arc;
-use std::time::Duration;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use std::time::{Duration, Instant};
 use tokio::time::timeout;
 
-/// The memory of the bodies of all targets.
-const BODIES_BYTES_MAX: usize = 128 * 1024 * 1024;
-/// The memory of the bodies of one target, so that one sender leaves room for the others.
-const TARGET_BODIES_BYTES_MAX: usize = 64 * 1024 * 1024;
-/// The unit of both.
-const PIECE_BYTES: usize = 16 * 1024;
 /// The longest time in which a sender sends nothing.
 const STALL_MAX: Duration = Duration::from_secs(4);
+/// The smallest rate of a body whose signature is not verified yet: slower than any line of a mail server, and fast enough that a client cannot
+/// occupy its place with a few bytes.
+const UNVERIFIED_BYTES_PER_SECOND_MIN: u32 = 16 * 1024;
 /// The longest time of a body.
 const BODY_TIME_MAX: Duration = Duration::from_secs(30);
 
@@ -31,21 +27,26 @@ const DISCARDED_BYTES_MAX: usize = 1024 * 1024;
 /// The longest time in which they are read.
 const DISCARD_TIME_MAX: Duration = Duration::from_secs(1);
 
-/// Memory for bodies. Clones share it.
-#[derive(Clone, Debug)]
-pub(super) struct BodyMemory(Arc<Semaphore>);
+/// The slowest pace at which a body may arrive.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Pace {
+    /// The longest time in which nothing arrives.
+    stall_max: Duration,
+    /// The smallest average rate, not counting the first [`Self::stall_max`]. `None`: any.
+    bytes_per_second_min: Option<u32>,
+}
 
-impl BodyMemory {
-    pub(super) fn of_all_targets() -> Self {
-        Self(Arc::new(Semaphore::new(BODIES_BYTES_MAX / PIECE_BYTES)))
-    }
+impl Pace {
+    /// The pace of a request with a valid credential in its headers.
+    pub(super) const AUTHENTICATED: Self = Self { stall_max: STALL_MAX, bytes_per_second_min: None };
+    /// The pace of a request whose signature is not verified yet.
+    pub(super) const UNVERIFIED: Self = Self { stall_max: STALL_MAX, bytes_per_second_min: Some(UNVERIFIED_BYTES_PER_SECOND_MIN) };
 
-    pub(super) fn of_one_target() -> Self {
-        Self(Arc::new(Semaphore::new(TARGET_BODIES_BYTES_MAX / PIECE_BYTES)))
-    }
-
-    fn try_take(&self) -> Option<OwnedSemaphorePermit> {
-        self.0.clone().try_acquire_owned().ok()
+    /// The longest wait for more, after so many bytes in this time. `None` if the body is too slow already.
+    fn wait_max(self, bytes: usize, elapsed: Duration) -> Option<Duration> {
+        let Some(rate) = self.bytes_per_second_min else { return Some(self.stall_max) };
+        let due = self.stall_max + Duration::from_secs_f64(bytes as f64 / f64::from(rate));
+        due.checked_sub(elapsed).map(|rest| rest.min(self.stall_max))
     }
 }
 
@@ -54,14 +55,14 @@ impl BodyMemory {
 pub(super) struct ReceivedBody {
     pub bytes: Bytes,
     /// The memory that it occupies.
-    pub memory: Vec<OwnedSemaphorePermit>,
+    pub memory: BodyMemory,
 }
 
 /// The reason why a body was not read.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum BodyError {
     /// The limit of memory is reached.
-    NoMemory,
+    NoMemory(NoMemory),
     /// The body exceeds its limit.
     TooLarge,
     /// The sender was too slow or has disconnected.
@@ -75,7 +76,13 @@ pub(super) enum BodyError {
 }
 
 /// Reads a body of at most `bytes_max` bytes, compressed and decompressed.
-pub(super) async fn read(headers: &HeaderMap, body: Body, bytes_max: usize, memories: [BodyMemory; 2]) -> Result<ReceivedBody, BodyError> {
+pub(super) async fn read(
+    headers: &HeaderMap,
+    body: Body,
+    bytes_max: usize,
+    memory: BodyMemory,
+    pace: Pace,
+) -> Result<ReceivedBody, BodyError> {
     let is_compressed = match is_gzip(headers) {
         Ok(is_compressed) => is_compressed,
         Err(error) => {
@@ -83,8 +90,8 @@ pub(super) async fn read(headers: &HeaderMap, body: Body, bytes_max: usize, memo
             return Err(error);
         }
     };
-    let mut received = Growing { bytes: BytesMut::new(), permits: Vec::new(), bytes_max, memories };
-    timeout(BODY_TIME_MAX, received.read(body)).await.unwrap_or(Err(BodyError::Incomplete))?;
+    let mut received = Growing { bytes: BytesMut::new(), bytes_max, memory };
+    timeout(BODY_TIME_MAX, received.read(body, pace)).await.unwrap_or(Err(BodyError::Incomplete))?;
     if received.bytes.is_empty() {
         return Err(BodyError::Missing);
     }
@@ -110,20 +117,20 @@ fn is_gzip(headers: &HeaderMap) -> Result<bool, BodyError> {
 #[derive(Debug)]
 struct Growing {
     bytes: BytesMut,
-    permits: Vec<OwnedSemaphorePermit>,
     bytes_max: usize,
-    memories: [BodyMemory; 2],
+    memory: BodyMemory,
 }
 
 impl Growing {
-    async fn read(&mut self, mut body: Body) -> Result<(), BodyError> {
-        while let Some(frame) =
-            timeout(STALL_MAX, poll_fn(|cx| Pin::new(&mut body).poll_frame(cx))).await.map_err(|_| BodyError::Incomplete)?
-        {
+    async fn read(&mut self, mut body: Body, pace: Pace) -> Result<(), BodyError> {
+        let started = Instant::now();
+        loop {
+            let wait = pace.wait_max(self.bytes.len(), started.elapsed()).ok_or(BodyError::Incomplete)?;
+            let frame = timeout(wait, poll_fn(|cx| Pin::new(&mut body).poll_frame(cx))).await;
+            let Some(frame) = frame.map_err(|_| BodyError::Incomplete)? else { return Ok(()) };
             let Ok(data) = frame.map_err(|_| BodyError::Incomplete)?.into_data() else { continue };
             self.add(&data)?;
         }
-        Ok(())
     }
 
     fn add(&mut self, data: &[u8]) -> Result<(), BodyError> {
@@ -131,19 +138,14 @@ impl Growing {
         if len > self.bytes_max {
             return Err(BodyError::TooLarge);
         }
-        while self.permits.len() / self.memories.len() * PIECE_BYTES < len {
-            for memory in &self.memories {
-                self.permits.push(memory.try_take().ok_or(BodyError::NoMemory)?);
-            }
-        }
+        self.memory.grow_to(len).map_err(BodyError::NoMemory)?;
         self.bytes.extend_from_slice(data);
         Ok(())
     }
 
     /// Decompresses the body. The compressed bytes keep their memory until then.
     fn decompressed(self) -> Result<ReceivedBody, BodyError> {
-        let (bytes_max, memories) = (self.bytes_max, self.memories.clone());
-        let mut decompressed = Self { bytes: BytesMut::new(), permits: Vec::new(), bytes_max, memories };
+        let mut decompressed = Self { bytes: BytesMut::new(), bytes_max: self.bytes_max, memory: self.memory.another() };
         let (mut decoder, mut piece) = (MultiGzDecoder::new(&self.bytes[..]), vec![0; PIECE_BYTES]);
         loop {
             match decoder.read(&mut piece).map_err(|_| BodyError::Damaged)? {
@@ -155,7 +157,7 @@ impl Growing {
     }
 
     fn finish(self) -> ReceivedBody {
-        ReceivedBody { bytes: self.bytes.freeze(), memory: self.permits }
+        ReceivedBody { bytes: self.bytes.freeze(), memory: self.memory }
     }
 }
 
@@ -176,9 +178,14 @@ pub(super) async fn discard(mut body: Body) {
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
+    use super::super::body_memory::{BodyPool, PoolKind};
     use super::*;
     use axum::http::HeaderValue;
+    use http_body::Frame;
+    use std::convert::Infallible;
     use std::io::Write as _;
+    use std::task::{Context, Poll, ready};
+    use tokio::time::Interval;
 
     fn headers(codings: &[&'static str]) -> HeaderMap {
         codings.iter().map(|coding| (CONTENT_ENCODING, HeaderValue::from_static(coding))).collect()
@@ -190,37 +197,48 @@ mod tests {
         encoder.finish().unwrap()
     }
 
-    fn memories(pieces: [usize; 2]) -> [BodyMemory; 2] {
-        pieces.map(|pieces| BodyMemory(Arc::new(Semaphore::new(pieces))))
+    fn pools([all, of_target]: [usize; 2]) -> [BodyPool; 2] {
+        [(PoolKind::All, all), (PoolKind::Target, of_target)].map(|(kind, pieces)| BodyPool::new(kind, pieces * PIECE_BYTES))
     }
 
-    fn available([all, one]: &[BodyMemory; 2]) -> (usize, usize) {
-        (all.0.available_permits(), one.0.available_permits())
+    fn memory(pools: &[BodyPool; 2]) -> BodyMemory {
+        BodyMemory::new("mta1".into(), pools.to_vec())
+    }
+
+    /// The pieces in use.
+    fn used(pools: &[BodyPool; 2]) -> [usize; 2] {
+        pools.each_ref().map(|pool| pool.used_bytes() / PIECE_BYTES)
+    }
+
+    fn is_no_memory(error: &BodyError) -> bool {
+        matches!(error, BodyError::NoMemory(_))
     }
 
     #[tokio::test]
     async fn a_body_is_limited_in_size_and_memory() {
-        let memories = memories([3, 2]);
-        let read = async |len: usize, max: usize| read(&HeaderMap::new(), Body::from(vec![b'x'; len]), max, memories.clone()).await;
+        let pools = pools([3, 2]);
+        let read = async |len: usize, max: usize| {
+            read(&HeaderMap::new(), Body::from(vec![b'x'; len]), max, memory(&pools), Pace::AUTHENTICATED).await
+        };
         let small = read(10, 100).await.unwrap();
         assert_eq!(small.bytes.len(), 10);
         assert_eq!(read(101, 100).await.unwrap_err(), BodyError::TooLarge);
-        assert_eq!(read(PIECE_BYTES + 1, usize::MAX).await.unwrap_err(), BodyError::NoMemory);
+        assert!(is_no_memory(&read(PIECE_BYTES + 1, usize::MAX).await.unwrap_err()));
         drop(small);
         let large = read(PIECE_BYTES + 1, usize::MAX).await.unwrap();
-        assert_eq!(available(&memories), (1, 0));
+        assert_eq!(used(&pools), [2, 2]);
         drop(large);
         assert_eq!(read(0, 100).await.unwrap_err(), BodyError::Missing);
-        assert_eq!(available(&memories), (3, 2));
+        assert_eq!(used(&pools), [0, 0]);
     }
 
     #[tokio::test]
     async fn a_compressed_body_is_decompressed_within_the_same_limits() {
-        let (text, memories) = (vec![b'x'; 3 * PIECE_BYTES], memories([5, 4]));
+        let (text, pools) = (vec![b'x'; 3 * PIECE_BYTES], pools([5, 4]));
         let compressed = gzip(&text);
         let members = [gzip(&text[..10]), gzip(&text[10..])].concat();
         let read = async |codings: &[&'static str], body: &[u8], max: usize| {
-            read(&headers(codings), Body::from(body.to_vec()), max, memories.clone()).await.map(|body| body.bytes)
+            read(&headers(codings), Body::from(body.to_vec()), max, memory(&pools), Pace::UNVERIFIED).await.map(|body| body.bytes)
         };
         for codings in [&["gzip"][..], &["GZIP"], &["x-gzip"], &["identity, gzip"], &["identity", "gzip"]] {
             assert_eq!(read(codings, &compressed, text.len()).await.unwrap(), text, "{codings:?}");
@@ -231,11 +249,55 @@ mod tests {
             assert_eq!(read(codings, &compressed, text.len()).await.unwrap_err(), BodyError::UnknownEncoding, "{codings:?}");
         }
         assert_eq!(read(&["gzip"], &compressed, text.len() - 1).await.unwrap_err(), BodyError::TooLarge);
-        assert_eq!(read(&["gzip"], &gzip(&[b'x'; 5 * PIECE_BYTES]), usize::MAX).await.unwrap_err(), BodyError::NoMemory);
+        assert!(is_no_memory(&read(&["gzip"], &gzip(&[b'x'; 5 * PIECE_BYTES]), usize::MAX).await.unwrap_err()));
         for damaged in [&compressed[..compressed.len() - 1], b"text", &[&compressed[..], b"x"].concat()] {
             assert_eq!(read(&["gzip"], damaged, text.len()).await.unwrap_err(), BodyError::Damaged, "{damaged:?}");
         }
         assert_eq!(read(&["gzip"], &gzip(b""), 100).await.unwrap_err(), BodyError::Missing);
-        assert_eq!(available(&memories), (5, 4));
+        assert_eq!(used(&pools), [0, 0]);
+    }
+
+    /// A body that arrives byte by byte.
+    struct Drip {
+        interval: Interval,
+        remaining: usize,
+    }
+
+    impl http_body::Body for Drip {
+        type Data = Bytes;
+        type Error = Infallible;
+
+        fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+            if self.remaining == 0 {
+                return Poll::Ready(None);
+            }
+            ready!(self.interval.poll_tick(cx));
+            self.remaining -= 1;
+            Poll::Ready(Some(Ok(Frame::data(Bytes::from_static(b"x")))))
+        }
+    }
+
+    #[tokio::test]
+    async fn a_body_that_drips_is_read_if_its_sender_has_authenticated() {
+        let pools = pools([1, 1]);
+        let read = async |remaining: usize, pace: Pace| {
+            let body = Body::new(Drip { interval: tokio::time::interval(Duration::from_millis(10)), remaining });
+            read(&HeaderMap::new(), body, usize::MAX, memory(&pools), pace).await.map(|body| body.bytes.len())
+        };
+        assert_eq!(read(50, Pace::AUTHENTICATED).await, Ok(50));
+        // It would take longer than a sender may do nothing.
+        let stall_max = Duration::from_millis(200);
+        let slow = read(usize::MAX, Pace { stall_max, ..Pace::UNVERIFIED }).await;
+        assert_eq!(slow, Err(BodyError::Incomplete));
+    }
+
+    #[test]
+    fn a_body_that_is_not_verified_has_a_smallest_rate() {
+        let (second, rate) = (Duration::from_secs(1), UNVERIFIED_BYTES_PER_SECOND_MIN as usize);
+        assert_eq!(Pace::AUTHENTICATED.wait_max(1, 20 * second), Some(STALL_MAX));
+        assert_eq!(Pace::UNVERIFIED.wait_max(0, second), Some(STALL_MAX - second));
+        assert_eq!(Pace::UNVERIFIED.wait_max(2 * rate, second), Some(STALL_MAX));
+        assert_eq!(Pace::UNVERIFIED.wait_max(2 * rate, STALL_MAX + second), Some(second));
+        assert_eq!(Pace::UNVERIFIED.wait_max(2 * rate, STALL_MAX + 3 * second), None);
     }
 }

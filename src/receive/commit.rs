@@ -1,5 +1,6 @@
 //! Makes records durable: requests that wait at the same time are written together, because syncing a file takes longer than writing it.
 
+use super::body_memory::BodyMemory;
 use super::intake::Intake;
 use super::outbox::Outbox;
 use super::refusal_log::RefusalCause;
@@ -24,11 +25,11 @@ const BATCH_RECORDS_MAX: usize = 10_000;
 #[derive(Debug)]
 pub(super) struct RequestResources {
     _slot: OwnedSemaphorePermit,
-    _memory: Vec<OwnedSemaphorePermit>,
+    _memory: BodyMemory,
 }
 
 impl RequestResources {
-    pub(super) const fn new(slot: OwnedSemaphorePermit, memory: Vec<OwnedSemaphorePermit>) -> Self {
+    pub(super) const fn new(slot: OwnedSemaphorePermit, memory: BodyMemory) -> Self {
         Self { _slot: slot, _memory: memory }
     }
 }

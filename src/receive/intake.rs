@@ -1,6 +1,7 @@
 //! The state of each target in the receiver: its newest records, its share of the limits, and the problems that were logged.
 
-use super::body::BodyMemory;
+use super::ReceiveLimits;
+use super::body_memory::{BodyPool, PoolKind};
 use super::one_time_tokens::OneTimeTokens;
 use super::recent_uids::RecentUids;
 use super::refusal_log::{RefusalCause, RefusalLog};
@@ -30,7 +31,8 @@ pub(super) struct Intake {
     pub slots: Arc<Semaphore>,
     /// A slot for a body that is being parsed: one at a time, so that a flood occupies at most one thread.
     pub parser: Arc<Semaphore>,
-    pub memory: BodyMemory,
+    /// The memory of its bodies.
+    pub memory: BodyPool,
     /// Reads the files of credentials.
     pub files: FileThread,
     state_dir: PathBuf,
@@ -44,13 +46,13 @@ pub(super) struct Intake {
 }
 
 impl Intake {
-    fn new(name: &str, state_dir: PathBuf, recent_uids_max: usize) -> Self {
+    fn new(name: &str, state_dir: PathBuf, limits: &ReceiveLimits) -> Self {
         Self {
             name: name.into(),
-            recent_uids_max,
+            recent_uids_max: limits.recent_uids_max,
             slots: Arc::new(Semaphore::new(TARGET_REQUESTS_MAX)),
             parser: Arc::new(Semaphore::new(1)),
-            memory: BodyMemory::of_one_target(),
+            memory: BodyPool::new(PoolKind::Target, limits.target_bodies_bytes_max),
             files: FileThread::default(),
             state_dir,
             known: Mutex::default(),
@@ -110,7 +112,7 @@ impl Intake {
 
     /// Logs that requests are no longer rejected for these causes, if the start was logged.
     pub(super) fn log_acceptance(&self, causes: &[RefusalCause]) {
-        if self.refusals.lock().accept(causes) {
+        if self.refusals.lock().accept(causes, Instant::now()) {
             let target = &self.name;
             info!(%target, "delivery records are accepted again");
         }
@@ -129,13 +131,13 @@ impl Intake {
 #[derive(Debug)]
 pub(super) struct Intakes {
     state_dir: PathBuf,
-    recent_uids_max: usize,
+    limits: ReceiveLimits,
     by_name: Mutex<HashMap<String, Arc<Intake>>>,
 }
 
 impl Intakes {
-    pub(super) fn new(state_dir: PathBuf, recent_uids_max: usize) -> Self {
-        Self { state_dir, recent_uids_max, by_name: Mutex::default() }
+    pub(super) fn new(state_dir: PathBuf, limits: ReceiveLimits) -> Self {
+        Self { state_dir, limits, by_name: Mutex::default() }
     }
 
     /// The intake of a configured target. The number of intakes is at most twice that of the targets: others are removed before the
@@ -148,7 +150,7 @@ impl Intakes {
         if by_name.len() == by_name.capacity() {
             by_name.retain(|name, _| is_configured(name));
         }
-        let intake = Arc::new(Intake::new(name, self.state_dir.clone(), self.recent_uids_max));
+        let intake = Arc::new(Intake::new(name, self.state_dir.clone(), &self.limits));
         by_name.insert(name.to_owned(), intake.clone());
         intake
     }

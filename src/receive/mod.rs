@@ -21,10 +21,11 @@
 //! # No queue without bound
 //!
 //! The memory of bodies, the requests of one target and the disk space have limits. A request that exceeds one is rejected with 503 at once;
-//! the sender has a queue of its own. What a request occupies is free when its work has ended, which can be later than its response.
+//! the sender has a queue of its own. Requests that only a signature authenticates have further limits until their bodies are read. What a request occupies is free when its work has ended, which can be later than its response.
 
 mod authenticate;
 mod body;
+mod body_memory;
 mod commit;
 mod files;
 mod intake;
@@ -39,6 +40,7 @@ mod refusal_log;
 mod server;
 mod store;
 mod uid_journal;
+mod unverified_requests;
 
 pub use files::LogFileFollower;
 pub use limits::ReceiveLimits;

@@ -66,13 +66,15 @@ impl ParseTask {
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
+    use super::super::ReceiveLimits;
+    use super::super::body_memory::BodyMemory;
     use super::super::intake::Intakes;
     use super::*;
 
     #[tokio::test]
     async fn a_body_occupies_its_slots_until_its_thread_has_ended() {
         let dir = tempfile::tempdir().unwrap();
-        let intake = Intakes::new(dir.path().to_owned(), 10).of("mta1", |_| true);
+        let intake = Intakes::new(dir.path().to_owned(), ReceiveLimits::default()).of("mta1", |_| true);
         let parsers = Arc::new(Semaphore::new(1));
         let slots = intake.slots.available_permits();
         let free = || (intake.slots.available_permits(), intake.parser.available_permits(), parsers.available_permits());
@@ -84,7 +86,7 @@ mod tests {
             body: Bytes::from_static(b"1\n2\n3\n4\n"),
             received_at: SystemTime::UNIX_EPOCH,
             page_bytes_max: 0,
-            resources: Arc::new(RequestResources::new(slot, Vec::new())),
+            resources: Arc::new(RequestResources::new(slot, BodyMemory::new(intake.name.clone(), Vec::new()))),
         };
         let (pages, thread) = task.start(&intake, &parsers).await.unwrap();
         // Nothing takes the pages, as after a response that was sent before.

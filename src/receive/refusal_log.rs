@@ -1,7 +1,11 @@
 //! Logs when a target's requests begin to be rejected, and when they are accepted again.
 
 use crate::net::LineLimit;
-use std::time::Instant;
+use std::time::{Duration, Instant};
+
+/// The time without a request that is rejected for [`RefusalCause::Unverified`] after which it ends. Other clients cause it, so that requests of
+/// the sender are accepted meanwhile.
+const UNVERIFIED_RECOVERY: Duration = Duration::from_secs(60);
 
 /// The cause of a rejection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -12,6 +16,8 @@ pub(super) enum RefusalCause {
     UnusableCredential,
     /// The target has too many requests at a time, or their bodies need too much memory.
     Busy,
+    /// There are too many requests whose signature is not verified yet, or their bodies need too much memory.
+    Unverified,
     /// A request exceeds the limit of its size.
     TooLarge,
     /// There is no space for the records, or the disk fails.
@@ -24,13 +30,13 @@ impl RefusalCause {
     /// The causes that end when records of a request are durable.
     pub(super) const AFTER_AUTHENTICATION: &[Self] = &[Self::Busy, Self::TooLarge, Self::NotStored, Self::TooSlow];
     /// The causes that end when a request is authenticated.
-    pub(super) const BEFORE_AUTHENTICATION: &[Self] = &[Self::Unauthenticated, Self::UnusableCredential];
+    pub(super) const BEFORE_AUTHENTICATION: &[Self] = &[Self::Unauthenticated, Self::UnusableCredential, Self::Unverified];
 
     /// The status of the response.
     pub(super) const fn status(self) -> u16 {
         match self {
             Self::Unauthenticated => 401,
-            Self::UnusableCredential | Self::Busy | Self::TooLarge | Self::NotStored | Self::TooSlow => 503,
+            Self::UnusableCredential | Self::Unverified | Self::Busy | Self::TooLarge | Self::NotStored | Self::TooSlow => 503,
         }
     }
 }
@@ -40,6 +46,7 @@ impl RefusalCause {
 struct Ongoing {
     cause: RefusalCause,
     is_logged: bool,
+    last: Instant,
 }
 
 /// The rejections of a target.
@@ -54,9 +61,10 @@ impl RefusalLog {
     /// Notes a rejected request. Returns `true` if it has to be logged: the cause is new, or was not logged when it began.
     pub(super) fn refuse(&mut self, cause: RefusalCause, now: Instant) -> bool {
         if !self.ongoing.iter().any(|ongoing| ongoing.cause == cause) {
-            self.ongoing.push(Ongoing { cause, is_logged: false });
+            self.ongoing.push(Ongoing { cause, is_logged: false, last: now });
         }
         let Some(ongoing) = self.ongoing.iter_mut().find(|ongoing| ongoing.cause == cause) else { return false };
+        ongoing.last = now;
         let is_to_log = !ongoing.is_logged && self.limit.admit(now);
         ongoing.is_logged |= is_to_log;
         is_to_log
@@ -68,33 +76,48 @@ impl RefusalLog {
     }
 
     /// Notes that a request has passed the checks of these causes. Returns `true` if the start of one was logged, and its end has to be.
-    pub(super) fn accept(&mut self, causes: &[RefusalCause]) -> bool {
-        self.ongoing.extract_if(.., |ongoing| causes.contains(&ongoing.cause)).filter(|ongoing| ongoing.is_logged).count() > 0
+    pub(super) fn accept(&mut self, causes: &[RefusalCause], now: Instant) -> bool {
+        let lasts = |ongoing: &Ongoing| {
+            ongoing.cause == RefusalCause::Unverified && now.saturating_duration_since(ongoing.last) < UNVERIFIED_RECOVERY
+        };
+        let has_ended = |ongoing: &mut Ongoing| causes.contains(&ongoing.cause) && !lasts(ongoing);
+        self.ongoing.extract_if(.., has_ended).filter(|ongoing| ongoing.is_logged).count() > 0
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::RefusalCause::{NotStored, TooLarge, Unauthenticated};
+    use super::RefusalCause::{NotStored, TooLarge, Unauthenticated, Unverified};
     use super::*;
 
     #[test]
     fn the_start_and_the_end_of_each_cause_are_logged() {
         let (mut log, now) = (RefusalLog::default(), Instant::now());
-        assert!(!log.accept(&[NotStored]));
+        assert!(!log.accept(&[NotStored], now));
         assert_eq!([NotStored, NotStored, Unauthenticated, NotStored].map(|cause| log.refuse(cause, now)), [true, false, true, false]);
-        assert!(log.accept(&[NotStored, TooLarge]));
-        assert!(!log.accept(&[NotStored, TooLarge]));
+        assert!(log.accept(&[NotStored, TooLarge], now));
+        assert!(!log.accept(&[NotStored, TooLarge], now));
         assert!(log.refuse(NotStored, now), "it begins again");
         assert!(!log.refuse(Unauthenticated, now), "this one has not ended");
-        assert!(log.accept(&[NotStored, Unauthenticated]));
+        assert!(log.accept(&[NotStored, Unauthenticated], now));
     }
 
     #[test]
     fn the_lines_are_limited() {
         let (mut log, now) = (RefusalLog::default(), Instant::now());
-        let lines: Vec<_> = (0..50).map(|_| (log.refuse(NotStored, now), log.accept(&[NotStored]))).collect();
+        let lines: Vec<_> = (0..50).map(|_| (log.refuse(NotStored, now), log.accept(&[NotStored], now))).collect();
         assert!(lines.contains(&(true, true)) && lines.ends_with(&[(false, false)]), "an end is logged only after its start: {lines:?}");
         assert!(!log.note().is_empty(), "the last line has a note");
+    }
+
+    #[test]
+    fn rejected_strangers_are_logged_once_while_the_sender_is_accepted() {
+        let (mut log, mut now) = (RefusalLog::default(), Instant::now());
+        assert!(log.refuse(Unverified, now));
+        for _ in 0..10 {
+            now += UNVERIFIED_RECOVERY / 2;
+            assert!(!log.accept(&[Unverified], now) && !log.refuse(Unverified, now));
+        }
+        assert!(log.accept(&[Unverified], now + UNVERIFIED_RECOVERY));
     }
 }

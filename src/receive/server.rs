@@ -1,13 +1,15 @@
 //! The listener: `POST /v1/deliveries/TARGET`.
 
 use super::authenticate::{AuthenticationError, check_headers, check_signature};
-use super::body::{self, BodyError, BodyMemory};
+use super::body::{self, BodyError, Pace};
+use super::body_memory::{BodyMemory, BodyPool, NoMemory, PoolKind};
 use super::commit::{RequestResources, Submission};
 use super::intake::Intake;
 use super::parse::ParseTask;
 use super::refusal::Refusal;
 use super::refusal_log::RefusalCause;
 use super::store::{RecordInlet, RecordStore};
+use super::unverified_requests::UnverifiedRequests;
 use crate::config::{self, Deliveries, Prometheus};
 use crate::delivery_log::StateError;
 use crate::export::otlp::SendError;
@@ -60,7 +62,8 @@ struct App {
     targets: TargetSet,
     telemetry: Arc<SelfTelemetry>,
     inlet: RecordInlet,
-    memory: BodyMemory,
+    memory: BodyPool,
+    unverified: UnverifiedRequests,
 }
 
 impl Receiver {
@@ -81,7 +84,10 @@ impl Receiver {
 
     /// Serves requests until `stop` is cancelled, and then finishes the requests in flight.
     pub async fn run(self, listener: TcpListener, stop: CancellationToken) {
-        let app = App { targets: self.targets, telemetry: self.telemetry, inlet: self.inlet, memory: BodyMemory::of_all_targets() };
+        let limits = self.inlet.limits;
+        let memory = BodyPool::new(PoolKind::All, limits.bodies_bytes_max);
+        let unverified = UnverifiedRequests::new(&limits);
+        let app = App { targets: self.targets, telemetry: self.telemetry, inlet: self.inlet, memory, unverified };
         let not_found = || async { (StatusCode::NOT_FOUND, "not found; delivery records are sent by POST to /v1/deliveries/TARGET\n") };
         let router = Router::new().route("/v1/deliveries/{target}", post(receive)).fallback(not_found).with_state(Arc::new(app));
         serve(listener, router, self.access, stop).await;
@@ -126,20 +132,31 @@ impl App {
         let Some(deliveries) = collected.target.config.deliveries.clone() else { return Err(Refusal::UnknownTarget) };
         let intake = self.inlet.intake(name);
         self.authenticate(&intake, check_headers(&intake, &deliveries, headers).await)?;
-        if deliveries.has_header_credential() {
+        let (slot, unverified, pools, pace) = if deliveries.has_header_credential() {
             client.remember_authenticated();
-        }
-        let Ok(slot) = intake.slots.clone().try_acquire_owned() else {
-            body::discard(body).await;
-            return Err(self.refuse_later(&intake, RefusalCause::Busy, "the target has too many requests at a time"));
+            let Ok(slot) = intake.slots.clone().try_acquire_owned() else {
+                body::discard(body).await;
+                return Err(self.target_is_busy(&intake));
+            };
+            (Some(slot), None, vec![self.memory.clone(), intake.memory.clone()], Pace::AUTHENTICATED)
+        } else {
+            // Its body is not read before the response: others could send such requests to occupy the listener.
+            let admitted = self.unverified.admit(client, &self.memory, &intake.memory);
+            let admitted = admitted.ok_or_else(|| self.too_many_unverified(&intake))?;
+            (None, Some(admitted.permit), admitted.pools, Pace::UNVERIFIED)
         };
-        let read = body::read(headers, body, deliveries.hook.body_bytes_max, [self.memory.clone(), intake.memory.clone()]).await;
-        let body = read.map_err(|error| self.body_refusal(error, &intake, &deliveries))?;
+        let memory = BodyMemory::new(intake.name.clone(), pools);
+        let read = body::read(headers, body, deliveries.hook.body_bytes_max, memory, pace).await;
+        let mut body = read.map_err(|error| self.body_refusal(error, &intake, &deliveries))?;
         let deadline = tokio::time::Instant::now() + self.inlet.limits.commit_wait_max;
         let checked = check_signature(&intake, &deliveries, headers, &body.bytes, received_at).await;
         self.authenticate(&intake, checked)?;
         client.remember_authenticated();
         intake.log_acceptance(RefusalCause::BEFORE_AUTHENTICATION);
+        let slot = slot.map_or_else(|| intake.slots.clone().try_acquire_owned(), Ok);
+        let slot = slot.map_err(|_| self.target_is_busy(&intake))?;
+        body.memory.verify(&intake.memory).map_err(|error| self.no_memory(&error, &intake))?;
+        drop(unverified);
         let task = ParseTask {
             hook: deliveries.hook,
             key: self.inlet.key.clone(),
@@ -197,10 +214,31 @@ impl App {
         self.telemetry.access.refused(match cause {
             RefusalCause::NotStored | RefusalCause::TooSlow => "not_stored",
             RefusalCause::TooLarge => "body_too_large",
-            RefusalCause::Busy | RefusalCause::Unauthenticated | RefusalCause::UnusableCredential => "busy",
+            RefusalCause::Busy | RefusalCause::Unverified | RefusalCause::Unauthenticated | RefusalCause::UnusableCredential => "busy",
         });
         intake.log_refusal(cause, || problem.to_owned());
         Refusal::Later(problem)
+    }
+
+    fn target_is_busy(&self, intake: &Intake) -> Refusal {
+        self.refuse_later(intake, RefusalCause::Busy, "the target has too many requests at a time")
+    }
+
+    fn too_many_unverified(&self, intake: &Intake) -> Refusal {
+        intake.log_refusal(RefusalCause::Unverified, || {
+            "too many requests whose signature is not verified yet; set a token or a password at the sender and here, or block addresses that are not yours".to_owned()
+        });
+        self.refuse_later(intake, RefusalCause::Unverified, "too many requests are not verified yet")
+    }
+
+    /// Logs which pool is used and by which target, which the response does not contain.
+    fn no_memory(&self, error: &NoMemory, intake: &Intake) -> Refusal {
+        let cause = match error.kind {
+            PoolKind::All | PoolKind::Target => RefusalCause::Busy,
+            PoolKind::Unverified | PoolKind::Unknown => RefusalCause::Unverified,
+        };
+        intake.log_refusal(cause, || error.to_string());
+        self.refuse_later(intake, cause, "the requests need too much memory")
     }
 
     /// Turns a failed authentication into a response. A sender is not blamed for a key that Postmeter cannot read.
@@ -217,7 +255,7 @@ impl App {
 
     fn body_refusal(&self, error: BodyError, intake: &Intake, deliveries: &Deliveries) -> Refusal {
         match error {
-            BodyError::NoMemory => self.refuse_later(intake, RefusalCause::Busy, "the requests of the target need too much memory"),
+            BodyError::NoMemory(error) => self.no_memory(&error, intake),
             BodyError::TooLarge => {
                 let bytes_max = deliveries.hook.body_bytes_max;
                 intake.log_refusal(RefusalCause::TooLarge, || {

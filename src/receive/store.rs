@@ -106,7 +106,7 @@ impl RecordStore {
             outbox = Some(opened);
         }
         tasks.push(tokio::spawn(Committer { key: key.clone(), outbox, request_bytes_max }.run(received)));
-        let intakes = Arc::new(Intakes::new(state_dir.clone(), limits.recent_uids_max));
+        let intakes = Arc::new(Intakes::new(state_dir.clone(), *limits));
         let parsers = Arc::new(Semaphore::new(PARSERS_MAX));
         let inlet = RecordInlet { targets: targets.clone(), intakes, key, limits: *limits, parsers, submissions };
         *opened = Some(Opened { inlet: inlet.clone(), tasks });

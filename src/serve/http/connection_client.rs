@@ -75,6 +75,11 @@ impl ConnectionClient {
         self.set_authenticated();
         self.0.access.authenticated_clients().add(self.client());
     }
+
+    /// Returns true if a request of this client has authenticated recently.
+    pub(crate) fn has_authenticated(&self) -> bool {
+        self.0.access.authenticated_clients().contains(self.client())
+    }
 }
 
 #[cfg(test)]
