@@ -21,7 +21,7 @@ use tracing::warn;
 /// The reason why a request is admitted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Admission {
-    /// The path needs no authentication, or its route checks credentials itself.
+    /// The path needs no authentication, or its route checks credentials itself. The client is not authenticated.
     OpenPath,
     /// The client has authenticated, or no authentication is required.
     Authenticated,

@@ -21,14 +21,18 @@ impl ListenerKind {
         }
     }
 
-    /// Returns true if routes check the credentials of a request. It is then unauthenticated until its route reports the client.
+    /// Returns true if clients count as unauthenticated until a route reports them: those of `receive`, whose route checks credentials, and all
+    /// probes, which have none, so that idle connections cannot lock out other probes.
     pub(crate) const fn authenticates_in_routes(self) -> bool {
-        matches!(self, Self::Receive)
+        matches!(self, Self::Receive | Self::Health)
     }
 
     /// Returns the connections that new ones can displace, in log lines.
     pub(crate) const fn displaced_connections(self) -> &'static str {
-        "connections of clients that have not authenticated"
+        match self {
+            Self::Health => "idle connections",
+            Self::Pull | Self::Receive => "connections of clients that have not authenticated",
+        }
     }
 
     /// Returns its name in log lines.

@@ -3,9 +3,9 @@
 use crate::support::wait_until_async;
 use postmeter::config::{self, Environment, Prometheus};
 use postmeter::poll::{self, Target};
-use postmeter::serve::{Access, AppState, ServerLimits};
+use postmeter::serve::{Access, AppState, ListenerKind, ServerLimits};
 use postmeter::simulate::{Options, SimulatedServer, System};
-use postmeter::telemetry::{CollectedTarget, SelfTelemetry};
+use postmeter::telemetry::{CollectedTarget, SelfTelemetry, TargetSet};
 use ring::digest::{SHA256, digest};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::Path;
@@ -74,6 +74,19 @@ impl TestEndpoint {
         let app = AppState::new(targets.into(), telemetry, access.clone());
         let task = tokio::spawn(app.run(listener, stop.clone()));
         Self { addr, access, files, stop, task }
+    }
+
+    /// Starts a health endpoint.
+    pub async fn health(limits: ServerLimits) -> Self {
+        let telemetry = Arc::new(SelfTelemetry::quiet().unwrap());
+        let config = Prometheus::open("127.0.0.1:0");
+        let access = Access::of_listener(ListenerKind::Health, config, telemetry.clone(), limits).unwrap();
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let addr = listener.local_addr().unwrap();
+        let stop = CancellationToken::new();
+        let app = AppState::new(TargetSet::default(), telemetry, access.clone());
+        let task = tokio::spawn(app.run_health(listener, stop.clone()));
+        Self { addr, access, files: tempfile::tempdir().unwrap(), stop, task }
     }
 
     pub async fn connect(&self, from: Ipv4Addr) -> TcpStream {

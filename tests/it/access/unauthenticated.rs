@@ -57,6 +57,26 @@ async fn connections_that_are_held_open_do_not_lock_out_others() {
 }
 
 #[tokio::test]
+async fn idle_connections_of_the_health_endpoint_do_not_lock_out_probes() {
+    let limits = ServerLimits { unauthenticated_max: 8, unauthenticated_client_max: 4, connections_max: 16, ..ServerLimits::default() };
+    let endpoint = TestEndpoint::health(limits.clone()).await;
+    let mut held = Vec::new();
+    for n in 0..40 {
+        let mut stream = endpoint.connect(address(n % 10)).await;
+        assert_eq!(get_and_keep(&mut stream, "/-/healthy", "").await, 200);
+        held.push(stream);
+        assert_eq!(endpoint.status(TWO, "/-/healthy", &[]).await, 200);
+    }
+    endpoint.end().await;
+
+    let endpoint = TestEndpoint::health(ServerLimits { unauthenticated_idle_timeout: Duration::from_millis(200), ..limits }).await;
+    let mut idle = endpoint.connect(ONE).await;
+    assert_eq!(get_and_keep(&mut idle, "/-/healthy", "").await, 200);
+    read_to_end(idle).await;
+    endpoint.end().await;
+}
+
+#[tokio::test]
 async fn only_connections_of_authenticated_clients_are_kept() {
     let limits = ServerLimits { unauthenticated_idle_timeout: Duration::from_millis(200), ..ServerLimits::default() };
     let endpoint = start(&tokens(), limits).await;
