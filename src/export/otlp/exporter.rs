@@ -195,10 +195,7 @@ impl OtlpExporter {
         headers: HeaderMap,
         body: &RequestBody,
     ) -> Result<ExportMetricsServiceResponse, SendError> {
-        let timeout = self.config.timeout;
-        let response = grpc::send(channel, signal.grpc_path(), headers, timeout, body);
-        let no_response = |_| Err(SendError::Unreachable(format!("no response within {timeout:?}")));
-        tokio::time::timeout(timeout, response).await.unwrap_or_else(no_response)
+        grpc::send(channel, signal.grpc_path(), headers, self.config.timeout, body).await
     }
 
     async fn send_by_http(
@@ -213,22 +210,8 @@ impl OtlpExporter {
             post = post.header("content-encoding", coding);
         }
         let unreachable = |error: reqwest::Error| SendError::Unreachable(root_cause(&error.without_url()));
-        let mut response = post.body(body.bytes.clone()).send().await.map_err(unreachable)?;
-        let status = response.status();
-        let retry_after = retry_after(response.headers());
-        let (mut body, mut is_too_long) = (Vec::new(), false);
-        while !is_too_long && let Some(chunk) = response.chunk().await.map_err(unreachable)? {
-            let free_bytes = RESPONSE_BYTES_MAX - body.len();
-            is_too_long = chunk.len() > free_bytes;
-            body.extend_from_slice(&chunk[..chunk.len().min(free_bytes)]);
-        }
-        if !status.is_success() {
-            return Err(SendError::from_http(status, &body, retry_after));
-        }
-        match http_response::decode(response.headers(), &body) {
-            Ok(_) if is_too_long => Ok(unreadable_response("it is too long")),
-            decoded => decoded,
-        }
+        let response = post.body(body.bytes.clone()).send().await.map_err(unreachable)?;
+        read_response(response).await
     }
 
     /// The URL of a signal. The configured URL is that of metrics; the URL of logs differs in the path.
@@ -251,6 +234,32 @@ impl RequestExporter for OtlpExporter {
         let parts = body.decompressed().map(|request| split(Signal::Metrics, &request, bytes_max)).unwrap_or_default();
         parts.into_iter().map(|part| part.compressed(self.compression())).collect()
     }
+}
+
+/// Reads a response. Its status decides: the request is not sent again because the body breaks off, or takes longer than the timeout.
+///
+/// # Errors
+/// The status is not a success, or the response is a web page.
+async fn read_response(mut response: reqwest::Response) -> Result<ExportMetricsServiceResponse, SendError> {
+    let status = response.status();
+    let retry_after = retry_after(response.headers());
+    let (mut body, mut problem) = (Vec::new(), None);
+    while problem.is_none() {
+        match response.chunk().await {
+            Ok(Some(chunk)) => {
+                let free_bytes = RESPONSE_BYTES_MAX - body.len();
+                problem = (chunk.len() > free_bytes).then(|| "it is too long".to_owned());
+                body.extend_from_slice(&chunk[..chunk.len().min(free_bytes)]);
+            }
+            Ok(None) => break,
+            Err(error) => problem = Some(format!("it ends early: {}", root_cause(&error.without_url()))),
+        }
+    }
+    if !status.is_success() {
+        return Err(SendError::from_http(status, &body, retry_after));
+    }
+    let decoded = http_response::decode(response.headers(), &body)?;
+    Ok(problem.map_or(decoded, |problem| unreadable_response(&problem)))
 }
 
 /// Decodes the response to an accepted request. A body that cannot be decoded is a warning only, because the status is a success.

@@ -21,6 +21,7 @@ use std::future::poll_fn;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Duration;
+use tokio::time::{Instant, timeout_at};
 use tonic::body::Body;
 use tonic::client::GrpcService;
 use tonic::transport::Channel;
@@ -45,17 +46,23 @@ pub(crate) async fn send(
     timeout: Duration,
     body: &RequestBody,
 ) -> Result<ExportMetricsServiceResponse, SendError> {
+    let deadline = Instant::now() + timeout;
+    let no_response = |_| SendError::Unreachable(format!("no response within {timeout:?}"));
     let request = request(path, headers, timeout, body)?;
-    poll_fn(|cx| channel.poll_ready(cx)).await.map_err(|error| SendError::Unreachable(root_cause(&error)))?;
-    let response = channel.call(request).await.map_err(|error| SendError::from_grpc(&Status::from_error(error.into())))?;
+    let head = async {
+        poll_fn(|cx| channel.poll_ready(cx)).await.map_err(|error| SendError::Unreachable(root_cause(&error)))?;
+        channel.call(request).await.map_err(|error| SendError::from_grpc(&Status::from_error(error.into())))
+    };
+    let response = timeout_at(deadline, head).await.map_err(no_response)??;
     // The missing gRPC status would be a rejection, which is not retried.
     if response.status().is_success() && http_response::is_web_page(response.headers()) {
         return Err(http_response::web_page());
     }
-    match read(response).await {
-        Ok(message) => Ok(message),
-        Err(status) => Err(SendError::from_grpc(&status)),
-    }
+    let http_status = response.status();
+    let read = timeout_at(deadline, read(response)).await;
+    // A proxy has rejected the request, even if the body of its response is late.
+    let late = |elapsed| if http_status.is_success() { no_response(elapsed) } else { SendError::from_grpc(&status_of_http(http_status)) };
+    read.map_err(late)?.map_err(|status| SendError::from_grpc(&status))
 }
 
 fn request(path: &'static str, headers: HeaderMap, timeout: Duration, body: &RequestBody) -> Result<Request<Body>, SendError> {
@@ -105,7 +112,13 @@ async fn read(response: Response<Body>) -> Result<ExportMetricsServiceResponse, 
     }
     let (mut data, mut is_too_long, mut trailers) = (BytesMut::new(), false, HeaderMap::new());
     while let Some(frame) = poll_fn(|cx| Pin::new(&mut body).poll_frame(cx)).await {
-        match frame?.into_data() {
+        let frame = match frame {
+            Ok(frame) => frame,
+            // The status of HTTP, which a proxy sent, is known.
+            Err(_) if !head.status.is_success() => break,
+            Err(status) => return Err(status),
+        };
+        match frame.into_data() {
             Ok(bytes) if data.len() + bytes.len() <= RESPONSE_BYTES_MAX + PREFIX_LEN => data.extend_from_slice(&bytes),
             Ok(_) => is_too_long = true,
             Err(frame) => trailers = frame.into_trailers().unwrap_or_default(),

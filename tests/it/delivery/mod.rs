@@ -2,6 +2,7 @@
 //! the spool, and the end of the process.
 #![allow(clippy::unwrap_used)]
 
+mod broken_responses;
 mod http;
 mod limit;
 mod log_lines;
