@@ -110,6 +110,12 @@ impl Committer {
         records: Vec<(RecordUid, Record)>,
         received_at: SystemTime,
     ) -> io::Result<bool> {
+        // While another process has the directory, it also adds to the journal, which is read only once.
+        if let Some(outbox) = &self.outbox
+            && !outbox.open_again().await
+        {
+            return Ok(false);
+        }
         let total = records.len() as u64;
         let for_selection = intake.clone();
         // Reading the journal blocks on the disk.

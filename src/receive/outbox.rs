@@ -96,6 +96,18 @@ impl Outbox {
         true
     }
 
+    /// Opens the directory if that has failed so far. Returns `false` if it fails again.
+    pub(super) async fn open_again(&self) -> bool {
+        let is_open = self.spool.open_again().await;
+        self.add_found();
+        is_open
+    }
+
+    /// Releases the directory.
+    pub(super) async fn close(&self) {
+        self.spool.close().await;
+    }
+
     /// Adds requests of an earlier run, if the directory could be opened only now.
     fn add_found(&self) {
         let found = self.spool.take_found();
@@ -180,7 +192,6 @@ impl Outbox {
             }
         }
         drop(identifies);
-        self.spool.close().await;
     }
 
     async fn export(&self, requests: &[(RequestKey, Pending)], sender: &mut LogsSender, targets: &TargetSet) {

@@ -50,6 +50,7 @@ pub struct RecordStore {
 #[derive(Debug)]
 struct Opened {
     inlet: RecordInlet,
+    outbox: Option<Arc<Outbox>>,
     tasks: Vec<JoinHandle<()>>,
 }
 
@@ -105,22 +106,26 @@ impl RecordStore {
             tasks.push(tokio::spawn(opened.clone().run(sender, targets.clone(), self.stop.clone())));
             outbox = Some(opened);
         }
-        tasks.push(tokio::spawn(Committer { key: key.clone(), outbox, request_bytes_max }.run(received)));
+        tasks.push(tokio::spawn(Committer { key: key.clone(), outbox: outbox.clone(), request_bytes_max }.run(received)));
         let intakes = Arc::new(Intakes::new(state_dir.clone(), *limits));
         let parsers = Arc::new(Semaphore::new(PARSERS_MAX));
         let inlet = RecordInlet { targets: targets.clone(), intakes, key, limits: *limits, parsers, submissions };
-        *opened = Some(Opened { inlet: inlet.clone(), tasks });
+        *opened = Some(Opened { inlet: inlet.clone(), outbox, tasks });
         Ok(inlet)
     }
 
     /// Waits for the end of the tasks, after `stop` was cancelled and all other inlets were dropped.
     pub async fn finish(&self) {
-        let Some(Opened { inlet, tasks }) = self.opened.lock().take() else { return };
+        let Some(Opened { inlet, outbox, tasks }) = self.opened.lock().take() else { return };
         drop(inlet);
         for task in tasks {
             if let Err(error) = task.await {
                 error!("a task panicked, please report it: {error}");
             }
+        }
+        // Another process may read the journals now, to which nothing is added any more.
+        if let Some(outbox) = outbox {
+            outbox.close().await;
         }
     }
 }

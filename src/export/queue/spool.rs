@@ -53,6 +53,8 @@ pub(crate) struct Spool {
     found: Arc<Mutex<Vec<QueuedRequest>>>,
     /// The last disk operation timed out.
     is_hanging: AtomicBool,
+    /// The directory was opened, and not closed since.
+    is_open: Arc<AtomicBool>,
     failure: Mutex<Option<SpoolFailure>>,
     problem: Mutex<ProblemLog<()>>,
     damage: Arc<DamageCounter>,
@@ -111,6 +113,7 @@ impl Spool {
             to_delete: Arc::default(),
             found: Arc::default(),
             is_hanging: AtomicBool::new(false),
+            is_open: Arc::new(AtomicBool::new(found.is_ok())),
             failure: Mutex::default(),
             problem: Mutex::default(),
             damage,
@@ -157,6 +160,16 @@ impl Spool {
         result.is_ok()
     }
 
+    /// Opens the directory if that has failed so far. Returns false if it fails again.
+    pub(crate) async fn open_again(&self) -> bool {
+        if self.is_open.load(Ordering::Relaxed) {
+            return true;
+        }
+        let result = self.change(None).await;
+        self.record_result(Operation::Write, &result);
+        result.is_ok()
+    }
+
     /// Reads the body of a request.
     pub(crate) async fn body(&self, key: RequestKey) -> Result<RequestBody, ExportFailure> {
         let result = self.on_disk(move |store| store.body(key)).await;
@@ -187,6 +200,7 @@ impl Spool {
         if !self.to_delete.lock().is_empty() {
             self.delete([]).await;
         }
+        self.is_open.store(false, Ordering::Relaxed);
         let closed = self.on_disk(|store| {
             store.close();
             Ok(())
@@ -199,9 +213,10 @@ impl Spool {
     /// Opens the store if necessary, deletes the requests that are to be deleted, and writes a request.
     async fn change(&self, entry: Option<SpoolEntry>) -> Result<(), SpoolError> {
         let to_delete = self.to_delete.clone();
-        let (found, damage) = (self.found.clone(), self.damage.clone());
+        let (found, damage, is_open) = (self.found.clone(), self.damage.clone(), self.is_open.clone());
         self.on_disk(move |store| {
             let FoundRequests { requests, damaged } = store.open()?;
+            is_open.store(true, Ordering::Relaxed);
             damage.add(damaged, store.path(), DAMAGED_WHEN_OPENED);
             found.lock().extend(requests);
             let deleted = std::mem::take(&mut *to_delete.lock());

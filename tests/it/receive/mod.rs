@@ -13,6 +13,7 @@ mod segment_writer;
 mod sender_faults;
 mod senders;
 mod soak;
+mod stored;
 mod strangers;
 mod wire;
 mod world;
