@@ -3,15 +3,22 @@
 use super::AppError;
 use super::cli::RunArgs;
 use super::reload::ConfigFile;
-use super::service::Service;
+use super::service::{Service, StartError};
 use crate::config::{LogLevel, Otlp, Prometheus};
 use crate::poll::Limits;
 use crate::telemetry::SelfTelemetry;
+use std::path::Path;
+use std::time::Duration;
 use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::task::JoinHandle;
 use tracing::{info, warn};
 
 /// The number of the signal "file size limit exceeded" on Linux (except MIPS) and on the BSDs.
 const SIGXFSZ: i32 = 25;
+/// The time after which a start that has not ended is logged.
+const START_MAX: Duration = Duration::from_secs(10);
+/// The longest time for the end of a start when a signal has arrived.
+const START_END_MAX: Duration = Duration::from_secs(5);
 
 pub(super) async fn run(args: RunArgs, log_level: Option<LogLevel>) -> Result<(), AppError> {
     // Handlers are installed first, so that a signal during the start leads to an orderly stop, and SIGHUP does not kill the process.
@@ -29,7 +36,9 @@ pub(super) async fn run(args: RunArgs, log_level: Option<LogLevel>) -> Result<()
     let otlp = config.export.otlp.as_ref().map(Otlp::receiver);
     let scheme = config.export.prometheus.as_ref().and_then(Prometheus::server_tls).map_or("http", |_| "https");
     let receive_scheme = config.receive.as_ref().and_then(|receive| receive.tls.as_ref()).map_or("http", |_| "https");
-    let mut service = Service::start(config, telemetry, "export.prometheus.listen").await?;
+    let state_dir = config.state_dir.clone();
+    let start = tokio::spawn(Service::start(config, telemetry, "export.prometheus.listen"));
+    let Some(mut service) = started(start, &mut stop, state_dir.as_deref()).await? else { return Ok(()) };
     match shard {
         _ if !service.targets.now().is_empty() => {}
         Some(shard) => warn!(%shard, "the shard contains no targets, so nothing is polled"),
@@ -61,6 +70,36 @@ pub(super) async fn run(args: RunArgs, log_level: Option<LogLevel>) -> Result<()
     service.stop().await;
     info!("stopped");
     Ok(())
+}
+
+/// Waits for the start. If it takes long, it is logged. `None`: a signal has ended it.
+async fn started(
+    mut start: JoinHandle<Result<Service, StartError>>,
+    stop: &mut StopSignals,
+    state_dir: Option<&Path>,
+) -> Result<Option<Service>, AppError> {
+    let place = state_dir.map_or_else(|| "the configuration names".to_owned(), |path| format!("are in state_dir {}", path.display()));
+    let cause = format!("files that {place} do not respond; check for a lost network mount");
+    let panicked = |error| AppError::Other(format!("the start panicked, please report it: {error}"));
+    let signal = tokio::select! {
+        started = &mut start => return Ok(Some(started.map_err(panicked)??)),
+        signal = stop.wait() => signal,
+        () = tokio::time::sleep(START_MAX) => {
+            warn!("the start takes longer than {} s: {cause}", START_MAX.as_secs());
+            tokio::select! {
+                started = &mut start => return Ok(Some(started.map_err(panicked)??)),
+                signal = stop.wait() => signal,
+            }
+        }
+    };
+    info!(signal, "stopping");
+    // A start that is only interrupted ends in order.
+    match tokio::time::timeout(START_END_MAX, start).await {
+        Ok(started) => started.map_err(panicked)??.stop().await,
+        Err(_) => return Err(AppError::Other(format!("the start has not ended within {} s: {cause}", START_END_MAX.as_secs()))),
+    }
+    info!("stopped");
+    Ok(None)
 }
 
 fn handler_error(error: std::io::Error) -> AppError {

@@ -11,12 +11,17 @@ use crate::serve::{Access, AccessError, AppState, ListenerKind, ServerLimits};
 use crate::telemetry::{SelfTelemetry, SelfTelemetryError, SelfWatch, TargetSet};
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio::signal::unix::Signal;
 use tokio::sync::{Notify, mpsc, watch};
 use tokio::task::JoinHandle;
+use tokio::time::timeout;
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tracing::error;
+
+/// The longest time for the end of the tasks, besides the store of records and the push. Longer than the limit of each of their steps.
+const TASKS_END_MAX: Duration = Duration::from_secs(11);
 
 /// A running Postmeter.
 #[derive(Debug)]
@@ -205,8 +210,14 @@ impl Service {
                 error!("a task panicked, please report it: {error}");
             }
         };
-        for task in self.tasks {
-            finish(task).await;
+        let finish_tasks = async {
+            for task in self.tasks {
+                finish(task).await;
+            }
+        };
+        if timeout(TASKS_END_MAX, finish_tasks).await.is_err() {
+            let seconds = TASKS_END_MAX.as_secs();
+            error!("a task has not ended within {seconds} s at the end: a file does not respond; check for a lost network mount");
         }
         if let Some(store) = &self.record_store {
             store.finish().await;

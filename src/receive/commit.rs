@@ -2,6 +2,7 @@
 
 use super::body_memory::BodyMemory;
 use super::intake::Intake;
+use super::journal_threads::JournalThreads;
 use super::outbox::Outbox;
 use super::refusal_log::RefusalCause;
 use crate::delivery_log::{HashKey, RecordUid};
@@ -55,6 +56,7 @@ pub(super) struct Committer {
     /// `None` without an OTLP receiver: records are counted only.
     pub outbox: Option<Arc<Outbox>>,
     pub request_bytes_max: usize,
+    pub journals: JournalThreads,
 }
 
 impl Committer {
@@ -117,17 +119,14 @@ impl Committer {
             return Ok(false);
         }
         let total = records.len() as u64;
-        let for_selection = intake.clone();
-        // Reading the journal blocks on the disk.
-        let selected = tokio::task::spawn_blocking(move || for_selection.new_records(records));
-        let records = selected.await.map_err(io::Error::other)??;
+        let records = self.journals.run(intake, move |intake| intake.new_records(records)).await??;
         let repeated = total - records.len() as u64;
         let mut parts = vec![records];
         while let Some(mut part) = parts.pop() {
             let is_durable;
             (part, is_durable) = self.store_part(collected, intake, part, received_at).await?;
             if is_durable {
-                self.count_part(collected, intake, part).await?;
+                self.count_part(collected, intake, part).await;
             } else if part.len() > PART_RECORDS_MIN {
                 // All of it may need more than the whole space. A part is recognized when the sender tries again, so each attempt gets further.
                 parts.push(part.split_off(part.len() / 2));
@@ -166,15 +165,15 @@ impl Committer {
     }
 
     /// Remembers and counts records that are durable.
-    async fn count_part(&self, collected: &CollectedTarget, intake: &Arc<Intake>, records: Vec<(RecordUid, Record)>) -> io::Result<()> {
+    async fn count_part(&self, collected: &CollectedTarget, intake: &Arc<Intake>, records: Vec<(RecordUid, Record)>) {
         let uids: Vec<u64> = records.iter().map(|(uid, _)| uid.short()).collect();
-        let for_journal = intake.clone();
-        tokio::task::spawn_blocking(move || for_journal.remember(&uids)).await.map_err(io::Error::other)?;
+        if let Err(error) = self.journals.run(intake, move |intake| intake.remember(&uids)).await {
+            intake.log_journal_problem(&error);
+        }
         if let Some(deliveries) = &collected.deliveries {
             deliveries.record(&records);
             deliveries.count(RecordState::Read, records.len() as u64);
             deliveries.set_queued(self.outbox.as_ref().map_or(Some(0), |outbox| outbox.records(&intake.name)));
         }
-        Ok(())
     }
 }

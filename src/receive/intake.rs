@@ -5,7 +5,7 @@ use super::body_memory::{BodyPool, PoolKind};
 use super::one_time_tokens::OneTimeTokens;
 use super::recent_uids::RecentUids;
 use super::refusal_log::{RefusalCause, RefusalLog};
-use super::uid_journal::UidJournal;
+use super::uid_journal::{UidJournal, path as journal_path};
 use crate::delivery_log::RecordUid;
 use crate::model::Record;
 use crate::net::{FileThread, LoggedSet, ProblemLog};
@@ -37,6 +37,8 @@ pub(super) struct Intake {
     pub files: FileThread,
     state_dir: PathBuf,
     recent_uids_max: usize,
+    /// Held by the thread that uses the journal.
+    pub journal_permit: Arc<Semaphore>,
     /// `None` until the first record.
     known: Mutex<Option<(UidJournal, RecentUids)>>,
     tokens: Mutex<OneTimeTokens>,
@@ -55,6 +57,7 @@ impl Intake {
             memory: BodyPool::new(PoolKind::Target, limits.target_bodies_bytes_max),
             files: FileThread::default(),
             state_dir,
+            journal_permit: Arc::new(Semaphore::new(1)),
             known: Mutex::default(),
             tokens: Mutex::default(),
             journal_problem: Mutex::default(),
@@ -71,7 +74,11 @@ impl Intake {
         let mut known = self.known.lock();
         let (_, recent) = match &mut *known {
             Some(known) => known,
-            None => known.insert(UidJournal::open(&self.state_dir, &self.name, self.recent_uids_max)?),
+            None => {
+                let opened = UidJournal::open(&self.state_dir, &self.name, self.recent_uids_max);
+                let named = |error: io::Error| io::Error::new(error.kind(), format!("{}: {error}", self.journal_path().display()));
+                known.insert(opened.map_err(named)?)
+            }
         };
         let mut in_batch = HashSet::new();
         Ok(records.into_iter().filter(|(uid, _)| !recent.contains(uid.short()) && in_batch.insert(uid.short())).collect())
@@ -84,12 +91,21 @@ impl Intake {
         uids.iter().for_each(|uid| recent.insert(*uid));
         match journal.append(uids) {
             Ok(()) => drop(self.journal_problem.lock().end()),
-            Err(error) if self.journal_problem.lock().start(()) => {
-                let target = &self.name;
-                warn!(%target, "repeated delivery records will not be recognized after a restart, because state_dir cannot be written: {error}");
-            }
-            Err(_) => {}
+            Err(error) => self.log_journal_problem(&error),
         }
+    }
+
+    /// Logs that the journal cannot be written, once until it can.
+    pub(super) fn log_journal_problem(&self, error: &io::Error) {
+        if self.journal_problem.lock().start(()) {
+            let target = &self.name;
+            warn!(%target, "repeated delivery records will not be recognized after a restart, because state_dir cannot be written: {error}");
+        }
+    }
+
+    /// The file of the journal.
+    pub(super) fn journal_path(&self) -> PathBuf {
+        journal_path(&self.state_dir, &self.name)
     }
 
     /// Returns `false` if one of the tokens was used with another body.

@@ -29,6 +29,7 @@ mod body_memory;
 mod commit;
 mod files;
 mod intake;
+mod journal_threads;
 mod limits;
 mod one_time_tokens;
 mod outbox;

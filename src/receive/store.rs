@@ -3,6 +3,7 @@
 use super::ReceiveLimits;
 use super::commit::{Committer, Submission, WAITING_MAX};
 use super::intake::{Intake, Intakes};
+use super::journal_threads::JournalThreads;
 use super::outbox::Outbox;
 use super::server::ReceiverError;
 use crate::config;
@@ -14,13 +15,18 @@ use crate::telemetry::{SelfTelemetry, TargetSet};
 use parking_lot::Mutex;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::sync::{Semaphore, mpsc};
 use tokio::task::JoinHandle;
+use tokio::time::{Instant, timeout_at};
 use tokio_util::sync::CancellationToken;
 use tracing::error;
 
 /// Bodies and pieces of files that are parsed at the same time. One core is left to polls and scrapes.
 const PARSERS_MAX: usize = 2;
+/// The longest time for the end of the tasks. It is longer than that of the last request, and than a step that fails; but the steps of many targets
+/// may fail.
+const FINISH_MAX: Duration = Duration::from_secs(6);
 
 /// The settings of the store.
 #[derive(Debug)]
@@ -106,7 +112,9 @@ impl RecordStore {
             tasks.push(tokio::spawn(opened.clone().run(sender, targets.clone(), self.stop.clone())));
             outbox = Some(opened);
         }
-        tasks.push(tokio::spawn(Committer { key: key.clone(), outbox: outbox.clone(), request_bytes_max }.run(received)));
+        let (journals, stored_in) = (JournalThreads::default(), outbox.clone());
+        let committer = Committer { key: key.clone(), outbox: stored_in, request_bytes_max, journals };
+        tasks.push(tokio::spawn(committer.run(received)));
         let intakes = Arc::new(Intakes::new(state_dir.clone(), *limits));
         let parsers = Arc::new(Semaphore::new(PARSERS_MAX));
         let inlet = RecordInlet { targets: targets.clone(), intakes, key, limits: *limits, parsers, submissions };
@@ -118,9 +126,17 @@ impl RecordStore {
     pub async fn finish(&self) {
         let Some(Opened { inlet, outbox, tasks }) = self.opened.lock().take() else { return };
         drop(inlet);
+        let deadline = Instant::now() + FINISH_MAX;
         for task in tasks {
-            if let Err(error) = task.await {
-                error!("a task panicked, please report it: {error}");
+            match timeout_at(deadline, task).await {
+                Ok(Ok(())) => {}
+                Ok(Err(error)) => error!("a task panicked, please report it: {error}"),
+                Err(_) => {
+                    let (path, seconds) = (self.settings.state_dir.display(), FINISH_MAX.as_secs());
+                    error!(
+                        "delivery records are not stored within {seconds} s at the end: files in {path} do not respond; check for a lost network mount"
+                    );
+                }
             }
         }
         // Another process may read the journals now, to which nothing is added any more.

@@ -33,7 +33,8 @@ pub(super) fn exists(state_dir: &Path, target: &str) -> bool {
     path(state_dir, target).exists()
 }
 
-fn path(state_dir: &Path, target: &str) -> PathBuf {
+/// The path of the journal of a target: of the file that grows.
+pub(super) fn path(state_dir: &Path, target: &str) -> PathBuf {
     state_dir.join(DIR).join(format!("{target}.uids"))
 }
 

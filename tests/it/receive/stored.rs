@@ -1,9 +1,12 @@
-//! Records on disk, and a second process on the same state directory.
+//! Records on disk, a second process on the same state directory, and files in it that do not respond.
 
-use super::world::{ANY, World, arrived, lines, page, records, send, until};
+use super::world::{ANY, PATIENCE, TOKEN, World, arrived, client, lines, page, records, send, until};
 use crate::support::program::Program;
+use crate::support::wait_until_async;
 use postmeter::simulate::Receiver;
 use reqwest::StatusCode;
+use std::process::Command;
+use std::time::{Duration, Instant};
 
 const OK: StatusCode = StatusCode::OK;
 
@@ -49,4 +52,44 @@ async fn a_start_that_fails_reports_nothing_else() {
     let log = program.kill();
     assert!(log.iter().any(|line| line.contains("cannot listen on")), "{log:#?}");
     assert!(log.iter().all(|line| !line.contains("could not be closed")), "{log:#?}");
+}
+
+/// A pipe without a writer or a reader stands for a file on a lost network mount.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_journal_that_does_not_respond_stops_neither_other_targets_nor_the_end() {
+    let (world, receiver) = (World::new(), Receiver::start(ANY).await.unwrap());
+    let journal = world.state.path().join("received/mta1.uids");
+    std::fs::create_dir(journal.parent().unwrap()).unwrap();
+    assert!(Command::new("mkfifo").arg(&journal).status().unwrap().success());
+    let mut program = Program::spawn_with(world.state.path(), &world.file(Some(&receiver.url())), &[]);
+    let url = program.receive_url().await;
+    let post = |target: &str, ids: std::ops::Range<u64>| {
+        client().post(format!("{url}/v1/deliveries/{target}")).bearer_auth(TOKEN).body(lines(ids)).send()
+    };
+    assert_eq!(post("mta1", 0..1).await.unwrap().status(), StatusCode::SERVICE_UNAVAILABLE);
+    assert_eq!(post("mta1", 0..1).await.unwrap().status(), StatusCode::SERVICE_UNAVAILABLE);
+    let is_accepted = async || post("mta2", 0..1).await.unwrap().status() == OK;
+    wait_until_async(is_accepted, PATIENCE, "another target's records are accepted").await;
+    let is_logged = || program.log().iter().any(|line| line.contains("received/mta1.uids does not respond within 2 s"));
+    until("the file is logged", is_logged).await;
+    let stopped = Instant::now();
+    program.end();
+    assert!(stopped.elapsed() < Duration::from_secs(30), "{:?}", stopped.elapsed());
+}
+
+/// Opening a pipe waits for the other side: when that has happened here, the start waits for the content.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_start_that_waits_for_a_file_is_ended_by_a_signal() {
+    let world = World::new();
+    let key = world.state.path().join("hash.key");
+    assert!(Command::new("mkfifo").arg(&key).status().unwrap().success());
+    let mut program = Program::spawn_with(world.state.path(), &world.file(None), &[]);
+    let opened = tokio::task::spawn_blocking(move || std::fs::File::options().write(true).open(key).unwrap());
+    let _writer = tokio::time::timeout(PATIENCE, opened).await.unwrap().unwrap();
+    program.terminate();
+    until("the program has ended", || program.exit_status().is_some()).await;
+    assert!(!program.exit_status().unwrap().success());
+    let log = program.kill();
+    let state_dir = world.state.path().display().to_string();
+    assert!(log.iter().any(|line| line.contains("the start has not ended within 5 s") && line.contains(&state_dir)), "{log:#?}");
 }
