@@ -165,6 +165,9 @@ impl Service {
             tasks.push(tokio::spawn(receiver.run(listener, stop.clone())));
         }
         let delivery_logs = DeliveryLogs::start(&config, &targets, record_store.clone())?;
+        if let Some(store) = &record_store {
+            store.resume();
+        }
         tasks.push(tokio::spawn(delivery_logs.run(targets.clone(), targets_changed, stop.clone())));
         let push = push.map(|push| {
             let stop = CancellationToken::new();

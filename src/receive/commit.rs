@@ -55,6 +55,8 @@ pub(super) struct Committer {
     pub key: HashKey,
     /// `None` without an OTLP receiver: records are counted only.
     pub outbox: Option<Arc<Outbox>>,
+    /// The number of stored records of each target without an OTLP receiver: none, or not known.
+    pub unexported: Option<u64>,
     pub request_bytes_max: usize,
     pub journals: JournalThreads,
 }
@@ -173,7 +175,7 @@ impl Committer {
         if let Some(deliveries) = &collected.deliveries {
             deliveries.record(&records);
             deliveries.count(RecordState::Read, records.len() as u64);
-            deliveries.set_queued(self.outbox.as_ref().map_or(Some(0), |outbox| outbox.records(&intake.name)));
+            deliveries.set_queued(self.outbox.as_ref().map_or(self.unexported, |outbox| outbox.records(&intake.name)));
         }
     }
 }

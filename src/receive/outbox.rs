@@ -26,7 +26,7 @@ use tokio_util::task::AbortOnDropHandle;
 use tracing::info;
 
 /// The directory of the requests, inside `state_dir`.
-const DIR: &str = "received";
+pub(super) const DIR: &str = "received";
 /// The name of the target of a request that does not have one.
 const UNKNOWN: &str = "unknown";
 /// The pause before a request that cannot be read now is read again.

@@ -4,11 +4,13 @@ use super::ReceiveLimits;
 use super::commit::{Committer, Submission, WAITING_MAX};
 use super::intake::{Intake, Intakes};
 use super::journal_threads::JournalThreads;
-use super::outbox::Outbox;
+use super::outbox::{DIR, Outbox};
 use super::server::ReceiverError;
 use crate::config;
 use crate::delivery_log::{HashKey, RecordUid, hash_key};
 use crate::export::otlp::{LogsSender, OtlpExporter, REQUEST_BYTES_MAX};
+use crate::export::queue::store::SpoolSignal;
+use crate::export::queue::stored_requests::StoredRequests;
 use crate::model::Record;
 use crate::source::HookRecord;
 use crate::telemetry::{SelfTelemetry, TargetSet};
@@ -20,7 +22,7 @@ use tokio::sync::{Semaphore, mpsc};
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, timeout_at};
 use tokio_util::sync::CancellationToken;
-use tracing::error;
+use tracing::{error, warn};
 
 /// Bodies and pieces of files that are parsed at the same time. One core is left to polls and scrapes.
 const PARSERS_MAX: usize = 2;
@@ -112,14 +114,41 @@ impl RecordStore {
             tasks.push(tokio::spawn(opened.clone().run(sender, targets.clone(), self.stop.clone())));
             outbox = Some(opened);
         }
+        let unexported = if self.stored().is_ok_and(|stored| stored.requests == 0) { Some(0) } else { None };
         let (journals, stored_in) = (JournalThreads::default(), outbox.clone());
-        let committer = Committer { key: key.clone(), outbox: stored_in, request_bytes_max, journals };
+        let committer = Committer { key: key.clone(), outbox: stored_in, unexported, request_bytes_max, journals };
         tasks.push(tokio::spawn(committer.run(received)));
         let intakes = Arc::new(Intakes::new(state_dir.clone(), *limits));
         let parsers = Arc::new(Semaphore::new(PARSERS_MAX));
         let inlet = RecordInlet { targets: targets.clone(), intakes, key, limits: *limits, parsers, submissions };
         *opened = Some(Opened { inlet: inlet.clone(), outbox, tasks });
         Ok(inlet)
+    }
+
+    /// Exports the records of an earlier run, even if no target has further ones. Without an OTLP receiver, logs that they remain.
+    pub fn resume(&self) {
+        let stored = match self.stored() {
+            Ok(stored) if stored.requests == 0 => return,
+            Ok(stored) => stored,
+            // If the directory is used, opening it reports the error.
+            Err(_) => return,
+        };
+        if self.settings.otlp.is_none() {
+            let (records, directory) = (stored.points, stored.dir.display());
+            warn!(
+                records,
+                %directory,
+                "delivery records of an earlier run are not exported, because export.otlp is not configured; configure it, or delete the files in \
+                 the directory"
+            );
+        } else if let Err(error) = self.inlet() {
+            warn!("delivery records of an earlier run are not exported: {error}");
+        }
+    }
+
+    /// The requests of an earlier run, or of another process.
+    fn stored(&self) -> std::io::Result<StoredRequests> {
+        StoredRequests::count(&self.settings.state_dir.join(DIR), SpoolSignal::Logs)
     }
 
     /// Waits for the end of the tasks, after `stop` was cancelled and all other inlets were dropped.

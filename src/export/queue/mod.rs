@@ -16,4 +16,5 @@ pub(crate) mod spool;
 pub(crate) mod status;
 pub(crate) mod store;
 mod stored_file;
+pub(crate) mod stored_requests;
 pub(crate) mod worker;

@@ -1,10 +1,11 @@
-//! Records on disk, a second process on the same state directory, and files in it that do not respond.
+//! Records on disk that a later configuration has no part, listener or receiver for, and a second process on the same state directory.
 
-use super::world::{ANY, PATIENCE, TOKEN, World, arrived, client, lines, page, records, send, until};
+use super::world::{ANY, PATIENCE, TARGETS, TOKEN, World, arrived, client, lines, page, records, send, until};
 use crate::support::program::Program;
 use crate::support::wait_until_async;
 use postmeter::simulate::Receiver;
 use reqwest::StatusCode;
+use std::path::Path;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
@@ -19,6 +20,43 @@ async fn world_with_stored_records(count: u64) -> (World, Receiver) {
     service.stop().await;
     receiver.fail_with(None);
     (world, receiver)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn records_are_exported_although_no_target_receives_any() {
+    let (mut world, receiver) = world_with_stored_records(5).await;
+    world.targets = "  - {name: other, system: kumomta, url: \"http://127.0.0.1:9\"}\n".to_owned();
+    let file = world.file(Some(&receiver.url())).replace("receive: {listen: \"127.0.0.1:0\"}\n", "");
+    let program = Program::spawn_with(world.state.path(), &file, &[]);
+    arrived(&receiver, 5).await;
+    let log = program.end();
+    let found =
+        |line: &&String| line.contains("found delivery records of an earlier run that are not exported yet") && line.contains("records=5");
+    assert_eq!(log.iter().filter(found).count(), 1, "{log:#?}");
+    assert_eq!(requests_in(world.state.path()), 0);
+    assert!(receiver.log_uids().values().all(|arrivals| *arrivals == 1));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn records_without_a_receiver_are_reported_and_exported_later() {
+    let (world, receiver) = world_with_stored_records(5).await;
+    let without_records = world.file(None).replace(TARGETS, "  - {name: other, system: kumomta, url: \"http://127.0.0.1:9\"}\n");
+    for (file, has_part) in [(world.file(None), true), (without_records.replace("receive: {listen: \"127.0.0.1:0\"}\n", ""), false)] {
+        let mut program = Program::spawn_with(world.state.path(), &file, &[]);
+        let url = program.base_url().await;
+        if has_part {
+            let post = format!("{}/v1/deliveries/mta1", program.receive_url().await);
+            assert_eq!(client().post(post).bearer_auth(TOKEN).body(lines(5..6)).send().await.unwrap().status(), OK);
+        }
+        let page = client().get(format!("{url}/metrics")).send().await.unwrap().text().await.unwrap();
+        assert!(!page.contains("postmeter_record_queue_depth{instance=\"mta1\""), "the depth is not known: {page}");
+        let log = program.end();
+        let is_reported = |line: &&String| line.contains("because export.otlp is not configured") && line.contains("records=5");
+        assert_eq!(log.iter().filter(is_reported).count(), 1, "{log:#?}");
+    }
+    let service = world.service(Some(&receiver.url())).await;
+    arrived(&receiver, 5).await;
+    service.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -92,4 +130,9 @@ async fn a_start_that_waits_for_a_file_is_ended_by_a_signal() {
     let log = program.kill();
     let state_dir = world.state.path().display().to_string();
     assert!(log.iter().any(|line| line.contains("the start has not ended within 5 s") && line.contains(&state_dir)), "{log:#?}");
+}
+
+fn requests_in(state: &Path) -> usize {
+    let names = std::fs::read_dir(state.join("received/otlp-logs")).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());
+    names.filter(|name| name.ends_with(".request")).count()
 }
