@@ -43,6 +43,8 @@ pub struct Rules {
     pub bytes_max: usize,
     /// The number of rejected points in each successful response.
     pub rejected_points: i64,
+    /// The reason or warning in each successful response.
+    pub message: &'static str,
     /// Responds to all requests with status 200 and a web page, as a login page does.
     pub is_web_page: bool,
 }
@@ -56,6 +58,7 @@ impl Rules {
             failure: None,
             bytes_max: usize::MAX,
             rejected_points: 0,
+            message: "",
             is_web_page: false,
         }
     }
@@ -222,7 +225,8 @@ async fn respond(state: Arc<Mutex<State>>, request: Request<Incoming>, is_grpc: 
 }
 
 fn success(rules: &Rules) -> Bytes {
-    let partial_success = ExportMetricsPartialSuccess { rejected_data_points: rules.rejected_points, error_message: String::new() };
+    let partial_success =
+        ExportMetricsPartialSuccess { rejected_data_points: rules.rejected_points, error_message: rules.message.to_owned() };
     ExportMetricsServiceResponse { partial_success: Some(partial_success) }.encode_to_vec().into()
 }
 

@@ -77,7 +77,11 @@ impl LogsSender {
         let body = RequestBody::compressed(request.bytes.clone(), exporter.compression());
         let mut backoff = RetryBackoff::new(exporter.config().queue.retry);
         loop {
-            let result = exporter.send(Signal::Logs, &body).await;
+            let mut result = exporter.send(Signal::Logs, &body).await;
+            if let Ok(response) = &mut result {
+                // A receiver cannot have rejected more records than it got.
+                response.rejected = response.rejected.min(request.points);
+            }
             let retry = match &result {
                 // The operator can repair the credentials, and a skipped record would not be read again.
                 Err(SendError::Unauthenticated(_)) => RetryDecision::Later,
@@ -107,11 +111,15 @@ impl LogsSender {
     /// Logs a problem when it starts or changes, and when it ends. Skipped records are logged each time up to a limit, because they are lost.
     fn log_result(&mut self, target: &str, result: &Result<PartialSuccess, SendError>, records: u64, retry: RetryDecision) {
         match result {
-            Ok(PartialSuccess { rejected: 0, .. }) => self.log_end(target),
+            Ok(PartialSuccess { rejected: 0, message }) if message.trim().is_empty() => self.log_end(target),
             Ok(response) => {
-                if self.problems.start(("rejected", String::new())) {
+                let problem = if response.rejected == 0 { "warning" } else { "rejected" };
+                if self.problems.start((problem, String::new())) {
                     let (endpoint, reason, note) = (self.endpoint.as_str(), response.reason(), self.problems.note());
-                    warn!(target, endpoint, records = response.rejected, "the receiver rejected some delivery records: {reason}{note}");
+                    match response.rejected {
+                        0 => warn!(target, endpoint, "the receiver accepted delivery records with a warning: {reason}{note}"),
+                        records => warn!(target, endpoint, records, "the receiver rejected some delivery records: {reason}{note}"),
+                    }
                 }
             }
             Err(error) => {

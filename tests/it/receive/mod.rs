@@ -9,6 +9,7 @@ mod limits;
 mod log_files;
 mod postfix_log;
 mod pressure;
+mod responses;
 mod segment_writer;
 mod sender_faults;
 mod senders;
