@@ -17,14 +17,17 @@ pub(super) fn clean(text: &str) -> String {
     text.split(['\r', '\n']).map(str::trim).filter(|line| !line.is_empty()).collect::<Vec<_>>().join(" ")
 }
 
-/// The position after the command AUTH, if arguments follow.
+/// The position after the command AUTH, in any case, if arguments follow.
 fn after_auth(text: &str) -> Option<usize> {
+    const AUTH: &[u8] = b"AUTH";
     let bytes = text.as_bytes();
-    memchr::memmem::find_iter(bytes, b"AUTH").find_map(|at| {
-        let before = at.checked_sub(1).map(|at| bytes[at]);
-        let is_separate =
-            before.is_none_or(|b| !b.is_ascii_alphanumeric()) && bytes.get(at + 4).is_some_and(|b| !b.is_ascii_alphanumeric());
-        is_separate.then_some(at + 4)
+    memchr::memchr2_iter(b'A', b'a', bytes).find_map(|at| {
+        let (command, rest) = bytes[at..].split_at_checked(AUTH.len())?;
+        let (before, after) = (at.checked_sub(1).map(|at| bytes[at]), *rest.first()?);
+        // In lower case, it may be a label of a host name. A command in upper case is cut even there.
+        let is_label = command != AUTH && matches!(after, b'.' | b'-' | b'_');
+        let is_separate = before.is_none_or(|b| !b.is_ascii_alphanumeric()) && !after.is_ascii_alphanumeric() && !is_label;
+        (command.eq_ignore_ascii_case(AUTH) && is_separate).then_some(at + AUTH.len())
     })
 }
 
