@@ -2,7 +2,7 @@
 //!
 //! Each decoded character keeps the position of its original bytes, so that matches in the decoded text can be replaced in the original.
 
-use super::html_entities::{NAME_CHARS_MAX, by_name};
+use super::html_entities::{NAME_CHARS_MAX, by_name, by_name_without_semicolon};
 use std::collections::HashSet;
 
 /// Digits of a numeric character reference, leading zeros included.
@@ -25,35 +25,64 @@ fn units(text: &str) -> Vec<Unit> {
 const LEVELS_MAX: usize = 4;
 /// The largest number of decodings of one text: an escape may be ambiguous, or plain text.
 const DECODINGS_MAX: usize = 64;
+/// The largest number of further decodings of one text, with character references that have no semicolon.
+const UNENDED_DECODINGS_MAX: usize = 64;
 
 /// The text itself and all of its possible decodings, also nested ones: percent, HTML and backslash escapes, each alone and all together,
-/// because an escape of one encoding may be plain text in another.
+/// because an escape of one encoding may be plain text in another. Character references of HTML without a semicolon are decoded last, in
+/// further decodings, because they may be plain text.
 pub(super) fn decodings(text: &str) -> Vec<Vec<Unit>> {
-    const MARKS: [&[char]; 4] = [&['%', '&', '\\'], &['%'], &['&'], &['\\']];
-    let mut decodings = vec![units(text)];
     let mut seen: HashSet<String> = HashSet::from([text.to_owned()]);
-    let mut begin = 0;
+    let mut decodings = vec![units(text)];
+    add_nested(&mut decodings, 0, DECODINGS_MAX, &mut seen);
+    let complete = decodings.len();
+    for at in 0..complete {
+        let Some(decoded) = decode(&decodings[at], &['&'], Ending::Any) else { continue };
+        if decodings.len() < complete + UNENDED_DECODINGS_MAX && insert(&mut seen, &decoded) {
+            decodings.push(decoded);
+        }
+    }
+    add_nested(&mut decodings, complete, complete + UNENDED_DECODINGS_MAX, &mut seen);
+    decodings
+}
+
+/// Adds the decodings of those from this position on, also nested ones, up to a number of decodings.
+fn add_nested(decodings: &mut Vec<Vec<Unit>>, mut begin: usize, len_max: usize, seen: &mut HashSet<String>) {
+    const MARKS: [&[char]; 4] = [&['%', '&', '\\'], &['%'], &['&'], &['\\']];
     for _ in 0..LEVELS_MAX {
         let end = decodings.len();
         for at in begin..end {
             for marks in MARKS {
-                let Some(decoded) = decode(&decodings[at], marks) else { continue };
-                if decodings.len() < DECODINGS_MAX && seen.insert(decoded.iter().map(|unit| unit.ch).collect()) {
+                let Some(decoded) = decode(&decodings[at], marks, Ending::Semicolon) else { continue };
+                if decodings.len() < len_max && insert(seen, &decoded) {
                     decodings.push(decoded);
                 }
             }
         }
         begin = end;
     }
-    decodings
+}
+
+/// Returns `false` if the decoded text is known.
+fn insert(seen: &mut HashSet<String>, decoded: &[Unit]) -> bool {
+    seen.insert(decoded.iter().map(|unit| unit.ch).collect())
+}
+
+/// The end of a character reference of HTML.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Ending {
+    /// A semicolon.
+    Semicolon,
+    /// A semicolon, or, as browsers decode it, the end of the number or of one of the oldest names.
+    Any,
 }
 
 /// Decodes the escapes that begin with one of `marks` once. Returns `None` if there are none.
-fn decode(units: &[Unit], marks: &[char]) -> Option<Vec<Unit>> {
+fn decode(units: &[Unit], marks: &[char], ending: Ending) -> Option<Vec<Unit>> {
     let mut decoded = Vec::with_capacity(units.len());
     let mut at = 0;
     while let Some(first) = units.get(at) {
-        let escape = if marks.contains(&first.ch) { escape(&units[at..]) } else { None };
+        let escape = if marks.contains(&first.ch) { escape(&units[at..], ending) } else { None };
         let (ch, len) = escape.unwrap_or((first.ch, 1));
         decoded.push(Unit { ch, start: first.start, end: units[at + len - 1].end });
         at += len;
@@ -77,12 +106,12 @@ pub(super) fn cut_escape(units: &[Unit]) -> usize {
 }
 
 /// Decodes the escape at the beginning. Returns its character and its length in units.
-fn escape(units: &[Unit]) -> Option<(char, usize)> {
+fn escape(units: &[Unit], ending: Ending) -> Option<(char, usize)> {
     let ch = |at: usize| units.get(at).map(|unit| unit.ch);
     match ch(0)? {
         '%' if matches!(ch(1), Some('u' | 'U')) => utf16(units, 2, 4),
         '%' => byte_sequence(units, |units| if units.first()?.ch == '%' { Some((hex(units, 1, 2)?, 3)) } else { None }),
-        '&' => reference(units),
+        '&' => reference(units).or_else(|| if ending == Ending::Any { unended_reference(units) } else { None }),
         '\\' => match ch(1)? {
             'u' | 'U' if ch(2) == Some('{') => {
                 let close = (3..10).find(|at| ch(*at) == Some('}'))?;
@@ -158,6 +187,22 @@ fn reference(units: &[Unit]) -> Option<(char, usize)> {
     Some((ch, close + 1))
 }
 
+/// Decodes a character reference of HTML without a semicolon: all digits of a number, or the longest name.
+fn unended_reference(units: &[Unit]) -> Option<(char, usize)> {
+    let name: String = units.iter().skip(1).take(NAME_CHARS_MAX.max(REFERENCE_DIGITS_MAX + 2)).map(|unit| unit.ch).collect();
+    let Some(number) = name.strip_prefix('#') else {
+        let len_max = name.bytes().take_while(u8::is_ascii_alphanumeric).count();
+        return (2..=len_max).rev().find_map(|len| Some((by_name_without_semicolon(&name[..len])?, len + 1)));
+    };
+    let (digits, radix, prefix) = match number.strip_prefix(['x', 'X']) {
+        Some(digits) => (digits, 16, 3),
+        None => (number, 10, 2),
+    };
+    let len = digits.chars().take_while(|c| c.is_digit(radix)).count();
+    let ch = u32::from_str_radix(&digits[..len], radix).ok().and_then(char::from_u32)?;
+    Some((ch, prefix + len))
+}
+
 fn hex(units: &[Unit], at: usize, digits: usize) -> Option<u32> {
     number(units, at, digits, 16)
 }
@@ -172,7 +217,7 @@ mod tests {
     use super::*;
 
     fn decoded(text: &str) -> String {
-        decode(&units(text), &['%', '&', '\\']).unwrap_or_else(|| units(text)).iter().map(|unit| unit.ch).collect()
+        decode(&units(text), &['%', '&', '\\'], Ending::Semicolon).unwrap_or_else(|| units(text)).iter().map(|unit| unit.ch).collect()
     }
 
     #[test]
@@ -194,8 +239,32 @@ mod tests {
     #[test]
     fn a_decoded_character_keeps_its_position() {
         let units = units("ü%41&amp;");
-        let spans: Vec<_> = decode(&units, &['%', '&']).unwrap_or_default().iter().map(|unit| (unit.ch, unit.start, unit.end)).collect();
+        let spans: Vec<_> =
+            decode(&units, &['%', '&'], Ending::Semicolon).unwrap_or_default().iter().map(|unit| (unit.ch, unit.start, unit.end)).collect();
         assert_eq!(spans, [('ü', 0, 2), ('A', 2, 5), ('&', 5, 10)]);
+    }
+
+    #[test]
+    fn a_reference_without_a_semicolon_is_another_decoding() {
+        let decoded = |text: &str| -> Vec<String> {
+            let texts = decodings(text).into_iter().map(|units| units.into_iter().map(|unit| unit.ch).collect());
+            texts.collect()
+        };
+        for (text, expected) in [
+            ("&#97&#98&#x63&#X64-", "abcd-"),
+            ("&#97;&#98c", "abc"),
+            ("&lt&gt&amp&quot&AMP", "<>&\"&"),
+            ("&uumlber &notit", "über ¬it"),
+            ("%26%2397b", "ab"),
+            ("&#37%34%31", "%41"),
+            ("&#37&#52&#49", "A"),
+        ] {
+            assert!(decoded(text).iter().any(|decoded| decoded == expected), "{text}: {:?}", decoded(text));
+        }
+        assert!(decoded("a&region=%41").contains(&"a&region=A".to_owned()), "it may be plain text");
+        for text in ["&#", "&#x", "&#xg", "&#99999999999999", "&#55296", "&", "&a", "&nosuch", "&periods"] {
+            assert_eq!(decoded(text), [text]);
+        }
     }
 
     #[test]

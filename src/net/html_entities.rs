@@ -58,12 +58,21 @@ const LATIN1: [&str; 96] = [
     "divide", "oslash", "ugrave", "uacute", "ucirc", "uuml", "yacute", "thorn", "yuml",
 ];
 
+/// Names of ASCII characters that browsers decode without a semicolon, as all names of Latin-1.
+const WITHOUT_SEMICOLON: [&str; 8] = ["amp", "lt", "gt", "quot", "AMP", "LT", "GT", "QUOT"];
+
 /// The length of the longest name.
 pub(super) const NAME_CHARS_MAX: usize = 16;
 
 /// The character with this name. If no name matches exactly, case is ignored.
 pub(super) fn by_name(name: &str) -> Option<char> {
     find(|known| known == name).or_else(|| find(|known| known.eq_ignore_ascii_case(name)))
+}
+
+/// The character with this name, if browsers decode the name without a semicolon, too.
+pub(super) fn by_name_without_semicolon(name: &str) -> Option<char> {
+    let is_oldest = WITHOUT_SEMICOLON.contains(&name) || LATIN1.contains(&name);
+    if is_oldest { by_name(name) } else { None }
 }
 
 fn find(is_wanted: impl Fn(&str) -> bool) -> Option<char> {

@@ -35,6 +35,7 @@ fn a_credential_is_redacted_in_any_encoding() {
         "a&lt;b&gt;&amp;c&#39;d a&#60;b&#x3E;&#38;c&apos;d a%3Cb%3E%26c%27d a\\u003cb\\u003e\\u0026c\\u0027d",
         "*** *** *** ***",
     );
+    hides("Bearer a<b>&c'd", "a&ltb&gt&amp;c&#39d a&#60b&#x3E&#38;c&#0039;d &#97&#60&#98&#62&#38&#99&#39&#100", "*** *** ***");
     // Base64 of "abc-token", at each place in a group of three bytes, and as hexadecimal digits.
     hides("Bearer abc-token", "YWJjLXRva2Vu eHhhYmMtdG9rZW4 6162632d746f6b656e", "*** *** ***");
     // One encoding inside another.
