@@ -222,7 +222,7 @@ impl LogFileFollower {
     /// Counts and logs what cannot be read.
     fn report_losses(&self, round: &Round) {
         for loss in &round.losses {
-            self.intake.log(&format!("records are missing: {loss}"));
+            self.intake.log(loss);
         }
         if let Some(problem) = &round.page.problem {
             let path = self.reader.as_ref().map(|reader| reader.path.display().to_string()).unwrap_or_default();

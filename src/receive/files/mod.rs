@@ -38,7 +38,7 @@ struct Round {
     page: HookPage,
     /// Files that could not be read in this round, in one line. They are tried again.
     problem: Option<String>,
-    /// Losses in a file: damage, or a file that was removed before it was read. No retry would help.
+    /// Losses in a file, or possible ones, each as a log line: damage, or a file that was removed before it was read. No retry would help.
     losses: Vec<String>,
     /// The number of deliveries of messages without earlier lines.
     unjoined: u64,

@@ -138,7 +138,7 @@ impl RotatingLog {
         }
         let file = open_regular_file(&self.path)?;
         round.losses.push(format!(
-            "the file that was read up to byte {} is not found next to {}; it was removed or compressed before it was read to its end",
+            "records may be missing: the file that was read up to byte {} is no longer next to {}, and the rest of it, if there was any, cannot be read",
             self.position.offset,
             self.path.display()
         ));
@@ -168,7 +168,8 @@ impl RotatingLog {
         let mut files = vec![self.path.clone()];
         let name = self.path.file_name().unwrap_or_default();
         let directory = self.path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
-        for entry in std::fs::read_dir(directory)? {
+        let unlistable = |error: io::Error| io::Error::new(error.kind(), format!("its directory cannot be listed: {error}"));
+        for entry in std::fs::read_dir(directory).map_err(unlistable)? {
             let entry = entry?;
             if is_rotated(name, &entry.file_name()) && entry.file_type().is_ok_and(|kind| kind.is_file()) && files.len() < SIBLINGS_MAX {
                 files.push(entry.path());

@@ -150,7 +150,7 @@ impl SegmentDirectory {
         let Some(segment) = self.segments.remove(name) else { return };
         round.has_moved = true;
         if segment.is_behind || !segment.is_settled && segment.position.read_bytes == 0 {
-            round.losses.push(format!("{} was removed before it was read to its end", self.dir.join(name).display()));
+            round.losses.push(format!("records are missing: {} was removed before it was read to its end", self.dir.join(name).display()));
         }
     }
 
@@ -174,7 +174,7 @@ impl SegmentDirectory {
         round.has_moved |= segment.position != before;
         for damage in read.damages {
             round.page.unreadable += 1;
-            round.losses.push(format!("{} is {damage}; its records up to the next frame are lost", path.display()));
+            round.losses.push(format!("records are missing: {} is {damage}; its records up to the next frame are lost", path.display()));
         }
         round.page.unreadable += read.too_long;
         if !read.text.is_empty() {
@@ -190,7 +190,7 @@ impl SegmentDirectory {
         if segment.is_removed || !is_written(&metadata, changed, now) {
             if !open.is_complete(&segment.position) && !segment.position.is_damaged {
                 let lines = segment.position.lines;
-                round.losses.push(format!("{} ends in the middle, after {lines} lines: its writer crashed", path.display()));
+                round.losses.push(format!("records are missing: {} ends in the middle, after {lines} lines: its writer crashed", path.display()));
                 round.page.unreadable += 1;
             }
             (segment.open, segment.is_settled) = (None, true);
