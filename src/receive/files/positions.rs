@@ -33,7 +33,13 @@ pub(super) struct FilePosition {
     pub read_bytes: u64,
     /// The bytes at the position are damaged: the next frame is searched for.
     pub is_damaged: bool,
+    /// The file ends in the middle of a frame or line, which was reported.
+    pub is_end_reported: bool,
 }
+
+/// The bits of the two conditions, as they are saved.
+const DAMAGED: u64 = 1;
+const END_REPORTED: u64 = 2;
 
 /// The reason why positions cannot be decoded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -53,7 +59,8 @@ impl Positions {
         for file in &self.files {
             put_bytes(&mut out, &file.name);
             let FileIdentity { device, inode, head_bytes, checksum } = &file.identity;
-            for number in [*device, *inode, *head_bytes as u64, file.offset, file.lines, file.read_bytes, u64::from(file.is_damaged)] {
+            let conditions = (u64::from(file.is_damaged) * DAMAGED) | (u64::from(file.is_end_reported) * END_REPORTED);
+            for number in [*device, *inode, *head_bytes as u64, file.offset, file.lines, file.read_bytes, conditions] {
                 put(&mut out, number);
             }
             out.extend_from_slice(checksum);
@@ -80,11 +87,12 @@ impl Positions {
             let name = take_bytes(rest)?;
             let mut number = || take(rest);
             let (device, inode, head_bytes) = (number()?, number()?, usize::try_from(number()?).ok()?);
-            let (offset, lines, read_bytes, is_damaged) = (number()?, number()?, number()?, number()? != 0);
+            let (offset, lines, read_bytes, conditions) = (number()?, number()?, number()?, number()?);
             let (checksum, after) = rest.split_first_chunk::<CHECKSUM_BYTES>()?;
             *rest = after;
             let identity = FileIdentity { device, inode, head_bytes, checksum: *checksum };
-            files.push(FilePosition { name, identity, offset, lines, read_bytes, is_damaged });
+            let (is_damaged, is_end_reported) = (conditions & DAMAGED != 0, conditions & END_REPORTED != 0);
+            files.push(FilePosition { name, identity, offset, lines, read_bytes, is_damaged, is_end_reported });
         }
         Some(Self { path, read_until, files, log_state: take_bytes(rest)? })
     }
@@ -126,6 +134,7 @@ mod tests {
             lines: 3,
             read_bytes: 90,
             is_damaged: name.is_empty(),
+            is_end_reported: !name.is_empty(),
         };
         Positions {
             path: b"/var/log/kumomta".to_vec(),

@@ -171,6 +171,8 @@ impl SegmentDirectory {
         let read = open.read(&mut segment.position, FILE_TEXT_BYTES_MAX)?;
         segment.last_read = self.round;
         segment.position.identity.extend(&open.file)?;
+        // After it has grown, the file has another end.
+        segment.position.is_end_reported &= read.text.is_empty() && segment.position.read_bytes == before.read_bytes;
         round.has_moved |= segment.position != before;
         for damage in read.damages {
             round.page.unreadable += 1;
@@ -188,9 +190,12 @@ impl SegmentDirectory {
         }
         segment.changed = Some(changed);
         if segment.is_removed || !is_written(&metadata, changed, now) {
-            if !open.is_complete(&segment.position) && !segment.position.is_damaged {
+            if !open.is_complete(&segment.position) && !segment.position.is_damaged && !segment.position.is_end_reported {
+                (segment.position.is_end_reported, round.has_moved) = (true, true);
                 let lines = segment.position.lines;
-                round.losses.push(format!("records are missing: {} ends in the middle, after {lines} lines: its writer crashed", path.display()));
+                round
+                    .losses
+                    .push(format!("records are missing: {} ends in the middle, after {lines} lines: its writer crashed", path.display()));
                 round.page.unreadable += 1;
             }
             (segment.open, segment.is_settled) = (None, true);

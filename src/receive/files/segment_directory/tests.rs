@@ -260,13 +260,22 @@ fn the_writer_crashed_and_another_frame_follows() {
         assert_eq!(world.losses.len(), 1, "{:?}", world.losses);
         assert!(world.losses[0].contains("is damaged") && world.unreadable >= 1, "{:?}", world.losses);
     }
-    let mut world = World::new(false);
-    let mut writer = Writer::open(world.path(), "20261128-144320.1");
-    (0..10).for_each(|id| writer.write(id));
-    writer.crash();
-    world.has_read(0..10);
-    world.round_at(SystemTime::now() + 2 * SETTLED_AFTER);
-    assert!(world.losses[0].ends_with("ends in the middle, after 10 lines: its writer crashed"), "{:?}", world.losses);
+}
+
+#[test]
+fn a_segment_that_ends_in_the_middle_is_reported_once_whatever_restarts() {
+    for restarts in [false, true] {
+        let mut world = World::new(restarts);
+        let name = "20261128-144320.1";
+        let mut writer = Writer::open(world.path(), name);
+        (0..10).for_each(|id| writer.write(id));
+        writer.crash();
+        world.has_read(0..10);
+        let later = SystemTime::now() + 2 * SETTLED_AFTER;
+        (0..3).for_each(|_| drop(world.round_at(later)));
+        assert_eq!((world.losses.len(), world.unreadable), (1, 1), "{restarts}: {:?}", world.losses);
+        assert!(world.losses[0].ends_with("ends in the middle, after 10 lines: its writer crashed"), "{:?}", world.losses);
+    }
 }
 
 #[test]
