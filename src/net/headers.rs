@@ -1,8 +1,10 @@
 //! HTTP headers that several clients send and receive.
 
 use http::header::{HeaderMap, HeaderValue, RETRY_AFTER};
-use jiff::Timestamp;
-use jiff::fmt::rfc2822;
+use jiff::civil::DateTime;
+use jiff::fmt::{rfc2822, strtime};
+use jiff::tz::TimeZone;
+use jiff::{Timestamp, ToSpan};
 use std::time::Duration;
 
 /// A header value that debug output does not show. `None` if the text has characters that a header cannot have.
@@ -18,8 +20,25 @@ pub(crate) fn retry_after(headers: &HeaderMap) -> Option<Duration> {
     if let Ok(seconds) = value.parse() {
         return Some(Duration::from_secs(seconds));
     }
-    let date = rfc2822::parse(value).ok()?.timestamp();
-    Duration::try_from(date.duration_since(Timestamp::now())).ok()
+    let now = Timestamp::now();
+    Duration::try_from(http_date(value, now)?.duration_since(now)).ok()
+}
+
+/// A date in one of the three forms that a recipient must accept (RFC 9110, section 5.6.7).
+fn http_date(value: &str, now: Timestamp) -> Option<Timestamp> {
+    if let Ok(date) = rfc2822::parse(value) {
+        return Some(date.timestamp());
+    }
+    let utc = |date: DateTime| Some(date.to_zoned(TimeZone::UTC).ok()?.timestamp());
+    if let Ok(date) = DateTime::strptime("%a %b %e %H:%M:%S %Y", value) {
+        return utc(date);
+    }
+    // RFC 850 has two digits of the year, which mean the last year that is not more than 50 years in the future.
+    let (_, date) = value.split_once(", ")?;
+    let date = strtime::parse("%d-%b-%y %H:%M:%S GMT", date).ok()?.to_datetime().ok()?;
+    let latest = now.to_zoned(TimeZone::UTC).datetime().checked_add(50.years()).ok()?;
+    let (before, after) = (date.checked_sub(100.years()).ok()?, date.checked_add(100.years()).ok()?);
+    [after, date, before].into_iter().find(|date| *date <= latest).and_then(utc)
 }
 
 #[cfg(test)]
@@ -35,5 +54,25 @@ mod tests {
             assert_eq!(retry_after(&headers), expected, "{value}");
         }
         assert_eq!(retry_after(&HeaderMap::new()), None);
+    }
+
+    #[test]
+    fn all_forms_of_a_date_are_read() {
+        let now: Timestamp = "1994-11-06T08:49:30Z".parse().unwrap_or_default();
+        let expected: Option<Timestamp> = "1994-11-06T08:49:37Z".parse().ok();
+        for value in ["Sun, 06 Nov 1994 08:49:37 GMT", "Sunday, 06-Nov-94 08:49:37 GMT", "Sun Nov  6 08:49:37 1994"] {
+            assert_eq!(http_date(value, now), expected, "{value}");
+        }
+        assert_eq!(http_date("Sun Nov 16 08:49:37 2025", now), "2025-11-16T08:49:37Z".parse().ok());
+        for (value, now, expected) in [
+            ("Monday, 30-Nov-26 08:49:37 GMT", "2026-11-30T08:00:00Z", "2026-11-30T08:49:37Z"),
+            ("Thursday, 31-Dec-76 23:59:59 GMT", "2026-12-31T23:59:59Z", "2076-12-31T23:59:59Z"),
+            ("Sunday, 06-Nov-94 08:49:37 GMT", "2026-11-30T08:00:00Z", "1994-11-06T08:49:37Z"),
+        ] {
+            assert_eq!(http_date(value, now.parse().unwrap_or_default()), expected.parse().ok(), "{value} at {now}");
+        }
+        for value in ["", "Sun Nov 6", "Sunday, 06-Nov-94 08:49:37 CET", "Sun Nov  6 08:49:61 1994 GMT", "2026-11-30T08:00:00Z"] {
+            assert_eq!(http_date(value, now), None, "{value}");
+        }
     }
 }
