@@ -1,6 +1,6 @@
 //! The directory of damaged request files, which are kept for inspection. The oldest files are deleted first when a limit is reached.
 
-use super::stored_file::disk_bytes_of;
+use super::stored_file::{delete_file, disk_bytes_of};
 use crate::net::create_private_directory;
 use std::fs;
 use std::io;
@@ -55,7 +55,15 @@ impl DamagedRequests {
         };
         for entry in entries {
             let entry = entry?;
-            files.push((entry.file_name(), disk_bytes_of(&entry.metadata()?)));
+            let metadata = match entry.metadata() {
+                Ok(metadata) => metadata,
+                Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+                Err(error) => return Err(error),
+            };
+            // A directory is not a request of Postmeter, and cannot be deleted like a file.
+            if !metadata.is_dir() {
+                files.push((entry.file_name(), disk_bytes_of(&metadata)));
+            }
         }
         // The names sort by age.
         files.sort();
@@ -65,10 +73,30 @@ impl DamagedRequests {
             if self.bytes <= bytes_max && count <= FILES_MAX {
                 break;
             }
-            fs::remove_file(self.dir.join(name))?;
+            delete_file(&self.dir.join(name))?;
             self.bytes -= bytes;
             count -= 1;
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn directories_are_kept_and_not_counted() {
+        let spool = tempfile::tempdir().unwrap();
+        let dir = spool.path().join(DIR);
+        fs::create_dir_all(dir.join("0-other.request/inside")).unwrap();
+        for number in 0..FILES_MAX + 5 {
+            fs::write(dir.join(format!("{number:03}.request")), [0; 100]).unwrap();
+        }
+        let mut damaged = DamagedRequests::open(spool.path(), usize::MAX).unwrap();
+        assert_eq!(fs::read_dir(&dir).unwrap().count(), FILES_MAX + 1);
+        damaged.shrink(0).unwrap();
+        assert_eq!((fs::read_dir(&dir).unwrap().count(), damaged.bytes()), (1, 0));
     }
 }
