@@ -16,12 +16,12 @@ const UNAUTHORIZED_HINT: &str = "set the credential of the target (token, or use
 /// The advice for status 404 if the definition has none.
 const NOT_FOUND_HINT: &str = "the server has nothing at this address; check the url, and whether the server's metrics are enabled";
 
-/// Decodes a part. The first value is its name.
+/// Decodes a part. The first value is its name. `windowed`: the system reports sums over windows even if the part has no window of its own.
 pub(super) fn decode<'n>(
     decoder: &mut Decoder<'_>,
     memory: Memory,
     item: &Item<'n>,
-    is_required: bool,
+    (is_required, windowed): (bool, bool),
     window_rule: &mut Option<WindowRule>,
 ) -> (Option<(&'n str, Location)>, Option<Part>) {
     let Some(mut map) = decoder.map(item, PART) else { return (None, None) };
@@ -55,7 +55,8 @@ pub(super) fn decode<'n>(
 
     let requests = requests_item.map(|item| decode_requests(decoder, memory, &item)).unwrap_or_default();
     let mut rule_families = Vec::new();
-    let rules = rules.iter().filter_map(|item| rule::decode(decoder, memory, item, &mut rule_families)).collect();
+    let windowed = windowed || window_rule.is_some();
+    let rules = rules.iter().filter_map(|item| rule::decode(decoder, memory, item, windowed, &mut rule_families)).collect();
     let (families, is_optional) = decode_identity(decoder, identity.as_ref(), rule_families);
     let name = name.zip(name_item.map(|item| decoder.value_location(&item)));
     let part = name.as_ref().zip(credential).map(|((name, _), credential)| Part {

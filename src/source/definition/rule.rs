@@ -27,8 +27,14 @@ pub(super) fn convert_names() -> Vec<&'static str> {
     CONVERSIONS.iter().map(|(name, _)| *name).collect()
 }
 
-/// Decodes a rule. Its families are added to `rule_families`.
-pub(super) fn decode<'n>(decoder: &mut Decoder<'_>, memory: Memory, item: &Item<'n>, rule_families: &mut Vec<&'n str>) -> Option<Rule> {
+/// Decodes a rule. Its families are added to `rule_families`. `windowed`: its values are sums over windows.
+pub(super) fn decode<'n>(
+    decoder: &mut Decoder<'_>,
+    memory: Memory,
+    item: &Item<'n>,
+    windowed: bool,
+    rule_families: &mut Vec<&'n str>,
+) -> Option<Rule> {
     let mut map = decoder.map(item, RULE)?;
     let families = pattern::family_or_families(decoder, &mut map);
     let when = map.take("when").map(|item| pattern::labels(decoder, &item)).unwrap_or_default();
@@ -56,6 +62,10 @@ pub(super) fn decode<'n>(decoder: &mut Decoder<'_>, memory: Memory, item: &Item<
     let location = map.location.clone();
     decoder.finish(map);
 
+    let falls = FALLS.iter().any(|(_, fall)| *fall == transform && *fall != Transform::Unchanged);
+    if let Some(item) = fall.filter(|_| windowed && falls) {
+        decoder.report(&item.location, "is not for a system with windows: a sum of a window is held in its window, and added up once; remove it");
+    }
     let metric = metric?;
     if let Some(item) = take_item.filter(|_| take != Take::Value && metric.kind == Kind::Histogram) {
         decoder.report_value(&item, format!("count and sum are numbers, and {} is a histogram; remove take", metric.name));

@@ -74,7 +74,7 @@ fn decode_parts<'n>(
     let items = decoder.non_empty_list(item, PARTS_MAX, "parts");
     let (mut parts, mut names) = (Vec::new(), Vec::<(&str, Location)>::new());
     for (index, item) in items.iter().enumerate() {
-        let (name, part) = part::decode(decoder, memory, item, index == 0, &mut window);
+        let (name, part) = part::decode(decoder, memory, item, (index == 0, windowed), &mut window);
         // All counters of the system are sums of windows, and only the required part is read at the end of each one.
         let counter = part.iter().filter(|_| index > 0 && (windowed || window.is_some())).flat_map(|part| part.rules).find(counts);
         if let Some(rule) = counter {

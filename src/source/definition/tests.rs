@@ -36,7 +36,7 @@ fn every_key_is_read() {
     assert_eq!((source.min_interval, source.timeout), (Duration::from_secs(20), Duration::from_secs(5)));
     assert_eq!((source.requests_per_minute_max, source.version), (Some(12), Some(("build_info", "version"))));
     assert_eq!((source.counters_since, source.process_since), (Some("counters_start"), Some("process_start")));
-    assert!(source.gauges_underflow && source.windowed);
+    assert!(source.gauges_underflow && !source.windowed);
     assert_eq!((source.mistyped_counters, source.delivery_log.is_some()), (&["a_total", "b_*"][..], true));
     assert_eq!(source.notes, ["One fact.", "Another one."]);
 

@@ -238,6 +238,20 @@ fn only_the_required_part_of_a_system_with_windows_has_counters() {
 }
 
 #[test]
+fn a_counter_of_a_system_with_windows_has_no_fall() {
+    let text = |fall: &str| with_rule(&format!("{{family: c, metric: mail.complaints, fall: {fall}}}"));
+    let windowed = |fall| text(fall).replace("    requests", "    window: {every: hour}\n    requests");
+    let message = "parts[0].rules[0].fall: is not for a system with windows: a sum of a window is held in its window, and added up once; remove it";
+    for fall in ["hold", "accumulate", "rebase"] {
+        assert_eq!(problems(&windowed(fall)), [format!("7:46: {message}")]);
+        assert_eq!(problems(&text(fall).replace("parts:", "windowed: true\nparts:")), [format!("7:46: {message}")]);
+        assert!(load(&text(fall), "f").is_ok(), "{fall}");
+    }
+    assert!(load(&windowed("reset"), "f").unwrap().windowed);
+    assert!(load(&text("reset").replace("parts:", "windowed: true\nparts:"), "f").unwrap().windowed);
+}
+
+#[test]
 fn limits_are_enforced() {
     let huge = format!("name: x # {}", "x".repeat(limits::DEFINITION_BYTES_MAX));
     assert!(problems(&huge)[0].ends_with("exceeds the limit of 524288 bytes"));
