@@ -93,14 +93,22 @@ impl Rule {
         })
     }
 
-    /// Returns `true` if the rule can produce a point with this metric and these attributes.
+    /// Returns `true` if the rule can produce a point with this metric and these attributes. A rule with a detail produces others.
     pub(super) fn may_produce(&self, point: &Point) -> bool {
-        let has = |attribute: &Attribute, value: &str| point.attributes.iter().any(|(other, v)| *other == attribute && v == value);
-        self.metric == point.metric && self.with.iter().all(|(attribute, value)| has(attribute, value))
+        let value_of = |attribute: &Attribute| point.attributes.iter().find(|(other, _)| *other == attribute).map(|(_, value)| &**value);
+        self.metric == point.metric
+            && self.with.len() + self.from.len() == point.attributes.len()
+            && self.with.iter().all(|(attribute, value)| value_of(attribute) == Some(*value))
+            && self.from.iter().all(|from| value_of(from.attribute).is_some_and(|value| from.may_have(value)))
     }
 }
 
 impl AttributeSource {
+    /// Returns `true` if a series can have this canonical value.
+    fn may_have(&self, value: &str) -> bool {
+        self.values.is_empty() || self.values.iter().any(|(_, canonical)| *canonical == value) || self.other == Some(value)
+    }
+
     /// Returns the canonical value for a series, or `None` if it is not mapped.
     fn value_of(&self, sample: &SampleRef<'_>, has_patterns: bool) -> Option<Cow<'static, str>> {
         let native = self.native_value(sample)?;

@@ -175,3 +175,34 @@ fn a_fallback_that_lacks_a_series_is_omitted_until_it_is_complete() {
         ],
     );
 }
+
+#[test]
+fn a_table_of_a_rule_that_holds_does_not_hold_other_points() {
+    const OF: AttributeSource = AttributeSource::labels(&["r"], &DELIVERY_OUTCOME).by_table(&[("ok", "delivered"), ("x", "expired")]).otherwise("canceled");
+    static RULES: &[Rule] = &[
+        Rule::new(&["started_total"], &DELIVERY_ATTEMPTS).from(&[OF]).transform(Transform::Hold),
+        Rule::new(&["aborted_total"], &DELIVERY_ATTEMPTS).from(&[OF]).transform(Transform::Hold).scale(-1.0),
+        Rule::new(&["bounced_total"], &DELIVERY_ATTEMPTS).with(&[(&DELIVERY_OUTCOME, "failed")]),
+    ];
+    let (delivered, canceled) = ("mail.delivery.attempts delivered", "mail.delivery.attempts canceled");
+    let failed = "mail.delivery.attempts failed";
+    check(
+        RULES,
+        &[
+            (
+                "started_total{r=\"ok\"} 9;aborted_total{r=\"ok\"} 2;started_total{r=\"y\"} 5;bounced_total 80",
+                &format!("{delivered} 7; {canceled} 5; {failed} 80"),
+            ),
+            // The process that bounces restarts.
+            (
+                "started_total{r=\"ok\"} 9;aborted_total{r=\"ok\"} 3;started_total{r=\"y\"} 4;bounced_total 1",
+                &format!("{delivered} 7; {canceled} 5; {failed} 1; !held 2"),
+            ),
+        ],
+    );
+    // The same for the totals of an earlier process.
+    let point = |outcome| crate::model::Point::new(&DELIVERY_ATTEMPTS, &[(&DELIVERY_OUTCOME, outcome)], 50.0);
+    let mut polled = Polled::new(RULES, &[]);
+    polled.memory.continue_from(Totals { points: ["delivered", "failed"].map(point).to_vec(), ..Totals::default() });
+    assert_eq!(polled.mapped(&["started_total{r=\"ok\"} 9;bounced_total 1"]), format!("{delivered} 50; {failed} 1"));
+}
