@@ -120,7 +120,7 @@ pub enum Transform {
     IsZero,
     /// 1 if the native value is not 0, otherwise 0.
     IsNonZero,
-    /// The time since a Unix timestamp in seconds.
+    /// The time since a Unix timestamp, which the rule's scale converts to seconds.
     Age,
     /// 1 minus the share of this counter's increase in the increase of another counter: utilization from idle time and total time.
     OneMinusShareOf(&'static str),

@@ -8,6 +8,7 @@
 
 mod attribute;
 mod canonical;
+mod combination;
 mod credential;
 mod diagnosis;
 mod example;

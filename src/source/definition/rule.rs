@@ -2,6 +2,7 @@
 
 use super::attribute::{self, Attributes};
 use super::canonical::{self, kind_name};
+use super::combination::{self, RuleKeys};
 use super::limits::VALUES_MAX;
 use super::memory::Memory;
 use super::schema::{CONVERT, DETAIL, RULE};
@@ -49,7 +50,7 @@ pub(super) fn decode<'n>(
     });
     let take_item = map.take("take");
     let take = take_item.as_ref().and_then(|item| decoder.choice(item, TAKES)).unwrap_or_default();
-    let scale = decode_scale(decoder, &mut map, metric);
+    let (scale, scale_item) = decode_scale(decoder, &mut map, metric);
     let is_zero_when_absent = zero_when_absent.as_ref().and_then(|item| decoder.flag(item)).unwrap_or(false);
     let fallback = map.flag_or_default(decoder, "fallback");
     let transform = decode_transform(decoder, memory, metric, fall.as_ref(), convert.as_ref());
@@ -62,10 +63,6 @@ pub(super) fn decode<'n>(
     let location = map.location.clone();
     decoder.finish(map);
 
-    let falls = FALLS.iter().any(|(_, fall)| *fall == transform && *fall != Transform::Unchanged);
-    if let Some(item) = fall.filter(|_| windowed && falls) {
-        decoder.report(&item.location, "is not for a system with windows: a sum of a window is held in its window, and added up once; remove it");
-    }
     let metric = metric?;
     if let Some(item) = take_item.filter(|_| take != Take::Value && metric.kind == Kind::Histogram) {
         decoder.report_value(&item, format!("count and sum are numbers, and {} is a histogram; remove take", metric.name));
@@ -79,7 +76,7 @@ pub(super) fn decode<'n>(
     check_attributes(decoder, &location, metric, &attributes, transform);
     let with = attributes.fixed.iter().map(|(attribute, value)| (*attribute, memory.text(value))).collect();
     rule_families.extend(&families);
-    Some(Rule {
+    let rule = Rule {
         families: memory.texts(&families),
         metric,
         when: memory.pairs(&when),
@@ -93,7 +90,10 @@ pub(super) fn decode<'n>(
         transform,
         detail: detail.map(|(label, attribute)| (memory.text(label), attribute)),
         replaces: memory.list(replaces),
-    })
+    };
+    let keys = RuleKeys { fall: fall.as_ref(), scale: scale_item.as_ref() };
+    combination::check(decoder, &keys, &rule, windowed);
+    Some(rule)
 }
 
 /// The kind of metric that the other keys of a rule need, to suggest one.
@@ -111,8 +111,10 @@ fn expected_kind(fall: Option<&Item<'_>>, convert: Option<&Item<'_>>, zero_when_
     }
 }
 
-fn decode_scale(decoder: &mut Decoder<'_>, map: &mut Map<'_>, metric: Option<&Metric>) -> f64 {
+/// Decodes the factor, and returns the item that sets it.
+fn decode_scale<'n>(decoder: &mut Decoder<'_>, map: &mut Map<'n>, metric: Option<&Metric>) -> (f64, Option<Item<'n>>) {
     let (scale, unit) = (map.take("scale"), map.take("unit"));
+    let item = scale.clone().or_else(|| unit.clone());
     if let (Some(_), Some(unit)) = (&scale, &unit) {
         decoder.report(&unit.location, "scale and unit cannot both be set");
     }
@@ -125,7 +127,7 @@ fn decode_scale(decoder: &mut Decoder<'_>, map: &mut Map<'_>, metric: Option<&Me
         let text = decoder.raw_text(&item)?;
         decoder.ok_or_report_value(&item, unit::factor(text, metric))
     });
-    scale.or(factor).unwrap_or(1.0)
+    (scale.or(factor).unwrap_or(1.0), item)
 }
 
 fn decode_transform(

@@ -302,7 +302,7 @@ pub static RULE: &[Key] = &[
         "convert",
         Shape::Either(&[Shape::Choice(super::rule::convert_names), Shape::Map(CONVERT)]),
         NONE,
-        "`age`: the time since a Unix timestamp in seconds. `is_zero` and `is_nonzero`: 1 or 0.",
+        "`age`: the time since a Unix timestamp, in seconds unless `unit` or `scale` is set. `is_zero` and `is_nonzero`: 1 or 0.",
     ),
     key("detail", Shape::Map(DETAIL), NONE, "The rule applies only to targets that opt in to the detail."),
     key(

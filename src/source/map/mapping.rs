@@ -128,10 +128,13 @@ impl<'a> Mapping<'a> {
                 self.trace(|trace| trace.supersede(index));
                 continue;
             }
-            let value = taken(rule.take, series.sample.value());
-            // A server that does not know a time reports 0 or, like Go, a time before 1970.
-            if rule.transform == Transform::Age && matches!(value, Ok(Value::Number(n)) if n <= 0.0) {
-                continue;
+            let mut value = taken(rule.take, series.sample.value());
+            if rule.transform == Transform::Age && let Ok(Value::Number(n)) = &mut value {
+                *n = scale(*n, rule.scale);
+                // A server that does not know a time reports 0 or, like Go, a time before 1970.
+                if *n <= 0.0 {
+                    continue;
+                }
             }
             if is_counted && let Ok(value) = value {
                 self.memory.summands.add(rule, series.identity(), value, identity_of_point(rule.metric, &attributes), is_kept);
@@ -249,6 +252,7 @@ impl<'a> Mapping<'a> {
         number(metric, value, self.gauge_max)
     }
 
+    /// Returns the canonical value of a valid number. A Unix time is in seconds.
     fn transformed(&self, rule: &Rule, n: f64) -> f64 {
         match rule.transform {
             Transform::IsZero => f64::from(n == 0.0),

@@ -130,6 +130,24 @@ fn values_with_equal_attributes_add_up_except_gauges() {
 }
 
 #[test]
+fn the_unit_of_a_time_is_converted() {
+    static RULES: &[Rule] = &[Rule::new(&["age_ms"], &QUEUE_OLDEST_AGE).transform(Transform::Age).scale(0.001)];
+    check_each(
+        RULES,
+        &[
+            ("age_ms{q=\"1\"} 900500;age_ms{q=\"2\"} 600250", "mail.queue.oldest_age 399.75"),
+            ("age_ms 1500000", "mail.queue.oldest_age 0"),
+            ("age_ms 0;age_ms{q=\"3\"} -62135596800000", ""),
+        ],
+    );
+    static WEEKS: &[Rule] = &[Rule::new(&["age"], &QUEUE_OLDEST_AGE).transform(Transform::Age).scale(604_800.0)];
+    let mut polled = Polled::new(WEEKS, &[]);
+    polled.source.gauges_underflow = false;
+    assert_eq!(polled.mapped(&["age 1e15"]), "!out_of_range 1", "no time has this number");
+    assert_eq!(polled.mapped(&["age 1e300"]), "!out_of_range 1");
+}
+
+#[test]
 fn label_values_are_mapped_by_a_table() {
     const TABLE: &[(&str, &str)] = &[("ok", "success"), ("fail", "failure")];
     static STRICT: &[Rule] = &[Rule::new(&["w"], &WEBHOOK_REQUESTS)

@@ -121,6 +121,14 @@ fn mistakes_in_rules_are_reported_at_their_position() {
                 "6:59: parts[0].rules[0].unit: MB does not fit mail.delivery.duration, whose unit is s; expected one of: ns, us, ms, s, min, h, d",
             ],
         ),
+        (
+            "{family: q, metric: mail.service.status, attributes: {mail.service.name: x, mail.service.state: up}, scale: 2, convert: is_zero}",
+            &["6:110: parts[0].rules[0].scale: has no effect, because convert gives a number without a unit; remove it"],
+        ),
+        (
+            "{family: q, metric: system.cpu.utilization, convert: {one_minus_share_of: r}, unit: '%'}",
+            &["6:87: parts[0].rules[0].unit: has no effect, because convert gives a number without a unit; remove it"],
+        ),
         ("{family: q, metric: mail.complaints, scale: x}", &["6:53: parts[0].rules[0].scale: x is not a number"]),
         (
             "{family: q, metric: mail.queue.depth, attributes: {mail.queue.state: held}, zero_when_absent: true}",

@@ -1,0 +1,28 @@
+//! Checks the keys of a rule that cannot be combined.
+
+use crate::source::{Rule, Transform};
+use crate::yaml::{Decoder, Item};
+
+/// The keys of a rule that restrict each other, as far as they are set.
+pub(super) struct RuleKeys<'i, 'n> {
+    pub fall: Option<&'i Item<'n>>,
+    /// `scale` or `unit`.
+    pub scale: Option<&'i Item<'n>>,
+}
+
+/// Reports the keys that cannot be combined. `windowed`: the values of the rule are sums over windows.
+pub(super) fn check(decoder: &mut Decoder<'_>, keys: &RuleKeys<'_, '_>, rule: &Rule, windowed: bool) {
+    let continues = matches!(rule.transform, Transform::Hold | Transform::Accumulate | Transform::Rebase);
+    if let Some(item) = keys.fall.filter(|_| windowed && continues) {
+        decoder.report(&item.location, "is not for a system with windows: a sum of a window is held in its window, and added up once; remove it");
+    }
+    if let Some(item) = keys.scale {
+        check_scale(decoder, item, rule);
+    }
+}
+
+fn check_scale(decoder: &mut Decoder<'_>, item: &Item<'_>, rule: &Rule) {
+    if matches!(rule.transform, Transform::IsZero | Transform::IsNonZero | Transform::OneMinusShareOf(_)) {
+        decoder.report(&item.location, "has no effect, because convert gives a number without a unit; remove it");
+    }
+}
