@@ -1,5 +1,7 @@
 //! Checks the keys of a rule that cannot be combined.
 
+use super::canonical::kind_name;
+use crate::model::Kind;
 use crate::source::{Rule, Transform};
 use crate::yaml::{Decoder, Item};
 
@@ -24,5 +26,8 @@ pub(super) fn check(decoder: &mut Decoder<'_>, keys: &RuleKeys<'_, '_>, rule: &R
 fn check_scale(decoder: &mut Decoder<'_>, item: &Item<'_>, rule: &Rule) {
     if matches!(rule.transform, Transform::IsZero | Transform::IsNonZero | Transform::OneMinusShareOf(_)) {
         decoder.report(&item.location, "has no effect, because convert gives a number without a unit; remove it");
+    } else if rule.scale <= 0.0 && matches!(rule.metric.kind, Kind::Gauge | Kind::Histogram) {
+        let (name, kind) = (rule.metric.name, kind_name(rule.metric.kind));
+        decoder.report(&item.location, format!("must be greater than 0, because nothing is subtracted from {name}, which is {kind}"));
     }
 }

@@ -288,7 +288,7 @@ pub static RULE: &[Key] = &[
         "Attributes of the metric, each with a fixed value or a map that describes where it comes from.",
     ),
     key("take", Shape::Choice(super::rule::take_names), VALUE, "`value`, or of a histogram or summary its `count` or `sum` as a number."),
-    key("scale", Shape::Number, Description("1"), "A factor, which can be negative."),
+    key("scale", Shape::Number, Description("1"), "A factor. Of counters and up-down counters it can be negative or 0."),
     key("unit", Shape::Choice(super::unit::names), Description("that of the metric"), "The native unit; replaces `scale`."),
     key(
         "fall",

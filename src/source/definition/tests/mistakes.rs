@@ -129,6 +129,18 @@ fn mistakes_in_rules_are_reported_at_their_position() {
             "{family: q, metric: system.cpu.utilization, convert: {one_minus_share_of: r}, unit: '%'}",
             &["6:87: parts[0].rules[0].unit: has no effect, because convert gives a number without a unit; remove it"],
         ),
+        (
+            "{family: q, metric: mail.delivery.duration, scale: -1}",
+            &[
+                "6:53: parts[0].rules[0].scale: must be greater than 0, because nothing is subtracted from mail.delivery.duration, which is a histogram",
+            ],
+        ),
+        (
+            "{family: q, metric: system.cpu.utilization, scale: 0}",
+            &[
+                "6:53: parts[0].rules[0].scale: must be greater than 0, because nothing is subtracted from system.cpu.utilization, which is a gauge",
+            ],
+        ),
         ("{family: q, metric: mail.complaints, scale: x}", &["6:53: parts[0].rules[0].scale: x is not a number"]),
         (
             "{family: q, metric: mail.queue.depth, attributes: {mail.queue.state: held}, zero_when_absent: true}",
