@@ -10,6 +10,7 @@ pub(super) struct RuleKeys<'i, 'n> {
     pub fall: Option<&'i Item<'n>>,
     /// `scale` or `unit`.
     pub scale: Option<&'i Item<'n>>,
+    pub fallback: Option<&'i Item<'n>>,
 }
 
 /// Reports the keys that cannot be combined. `windowed`: the values of the rule are sums over windows.
@@ -17,6 +18,11 @@ pub(super) fn check(decoder: &mut Decoder<'_>, keys: &RuleKeys<'_, '_>, rule: &R
     let continues = matches!(rule.transform, Transform::Hold | Transform::Accumulate | Transform::Rebase);
     if let Some(item) = keys.fall.filter(|_| windowed && continues) {
         decoder.report(&item.location, "is not for a system with windows: a sum of a window is held in its window, and added up once; remove it");
+    }
+    let is_own_total = matches!(rule.transform, Transform::Accumulate | Transform::Rebase);
+    if let Some(item) = keys.fallback.filter(|_| rule.fallback && is_own_total) {
+        let message = "cannot be set with fall: accumulate or rebase: each rule has a total of its own, so the counter would fall or be counted twice when another rule produces it; remove one of the two keys";
+        decoder.report(&item.location, message);
     }
     if let Some(item) = keys.scale {
         check_scale(decoder, item, rule);

@@ -52,7 +52,8 @@ pub(super) fn decode<'n>(
     let take = take_item.as_ref().and_then(|item| decoder.choice(item, TAKES)).unwrap_or_default();
     let (scale, scale_item) = decode_scale(decoder, &mut map, metric);
     let is_zero_when_absent = zero_when_absent.as_ref().and_then(|item| decoder.flag(item)).unwrap_or(false);
-    let fallback = map.flag_or_default(decoder, "fallback");
+    let fallback_item = map.take("fallback");
+    let fallback = fallback_item.as_ref().and_then(|item| decoder.flag(item)).unwrap_or(false);
     let transform = decode_transform(decoder, memory, metric, fall.as_ref(), convert.as_ref());
     let attributes = map.take("attributes");
     let attributes = attributes.map(|item| attribute::decode(decoder, memory, &item, metric));
@@ -91,7 +92,7 @@ pub(super) fn decode<'n>(
         detail: detail.map(|(label, attribute)| (memory.text(label), attribute)),
         replaces: memory.list(replaces),
     };
-    let keys = RuleKeys { fall: fall.as_ref(), scale: scale_item.as_ref() };
+    let keys = RuleKeys { fall: fall.as_ref(), scale: scale_item.as_ref(), fallback: fallback_item.as_ref() };
     combination::check(decoder, &keys, &rule, windowed);
     Some(rule)
 }

@@ -2,6 +2,7 @@
 
 mod accumulation;
 mod detail;
+mod fallback;
 mod share;
 mod window;
 
@@ -13,7 +14,7 @@ use super::{Context, Trace};
 use crate::model::{Attributes, Histogram, Kind, Metric, Number, Point, Repair, Snapshot, Value, identity_of_point, scale};
 use crate::source::{Rule, Source, Take, Transform};
 use foldhash::fast::RandomState;
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 use std::time::{Duration, SystemTime};
 use window::WindowContents;
 
@@ -183,23 +184,6 @@ impl<'a> Mapping<'a> {
                 self.points.add(rule.metric, attributes, zero, Addend::of(rule, true));
             }
         }
-    }
-
-    /// Returns the points that earlier rules have produced, by identity: `true` if the value is valid. A fallback replaces only invalid ones.
-    fn earlier_points(&self, rule: &Rule) -> HashMap<u64, bool> {
-        let histograms = self.snapshot.histograms.iter().filter(|(metric, ..)| *metric == rule.metric);
-        let histograms = histograms.map(|(metric, attributes, _)| (identity_of_point(metric, attributes), true));
-        self.points.of(rule.metric).chain(histograms).collect()
-    }
-
-    /// Returns `true` if an earlier rule has produced a valid point with these attributes. An invalid one is removed.
-    fn is_settled(&mut self, rule: &Rule, attributes: &Attributes, earlier: &mut HashMap<u64, bool>) -> bool {
-        let identity = identity_of_point(rule.metric, attributes);
-        if earlier.get(&identity) == Some(&false) {
-            self.points.take(|point| point.metric == rule.metric && point.attributes == *attributes);
-            earlier.remove(&identity);
-        }
-        earlier.contains_key(&identity)
     }
 
     /// Returns the total of a counter that goes on after a fall. An invalid value of a known series does not change its total.

@@ -141,6 +141,18 @@ fn mistakes_in_rules_are_reported_at_their_position() {
                 "6:53: parts[0].rules[0].scale: must be greater than 0, because nothing is subtracted from system.cpu.utilization, which is a gauge",
             ],
         ),
+        (
+            "{family: q, metric: mail.complaints, fall: accumulate, fallback: true}",
+            &[
+                "6:64: parts[0].rules[0].fallback: cannot be set with fall: accumulate or rebase: each rule has a total of its own, so the counter would fall or be counted twice when another rule produces it; remove one of the two keys",
+            ],
+        ),
+        (
+            "{family: q, metric: mail.complaints, fall: rebase, fallback: true}",
+            &[
+                "6:60: parts[0].rules[0].fallback: cannot be set with fall: accumulate or rebase: each rule has a total of its own, so the counter would fall or be counted twice when another rule produces it; remove one of the two keys",
+            ],
+        ),
         ("{family: q, metric: mail.complaints, scale: x}", &["6:53: parts[0].rules[0].scale: x is not a number"]),
         (
             "{family: q, metric: mail.queue.depth, attributes: {mail.queue.state: held}, zero_when_absent: true}",

@@ -14,6 +14,13 @@ impl Mapping<'_> {
         let (Some(part_sum), Some((whole_sum, whole_series))) = (sum(&part), sum_of_whole(rule, whole, families)) else { return };
         let values = ShareValues { part: part_sum, whole: whole_sum, series: (part.len(), whole_series) };
         if let Some(share) = self.memory.share_of_increase((rule.key(), whole), values) {
+            if rule.fallback {
+                let mut earlier = self.earlier_points(rule);
+                if self.is_settled(rule, &Attributes::new(), &mut earlier) {
+                    (0..part.len()).for_each(|index| self.trace(|trace| trace.supersede(index)));
+                    return;
+                }
+            }
             (0..part.len()).for_each(|index| self.trace(|trace| trace.point(index, &Attributes::new(), None)));
             self.add(rule, Attributes::new(), Ok(1.0 - share));
         }

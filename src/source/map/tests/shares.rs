@@ -69,3 +69,20 @@ fn a_part_of_its_own_family_is_compared_with_all_of_it() {
         ],
     );
 }
+
+#[test]
+fn a_share_is_a_fallback() {
+    static RULES: &[Rule] = &[
+        Rule::new(&["busy"], &SYSTEM_CPU_UTILIZATION),
+        Rule::new(&["idle"], &SYSTEM_CPU_UTILIZATION).transform(Transform::OneMinusShareOf("all")).fallback(),
+    ];
+    check(
+        RULES,
+        &[
+            ("busy 0.1;idle 0;all 100", "system.cpu.utilization 0.1"),
+            ("busy 0.1;idle 50;all 200", "system.cpu.utilization 0.1"),
+            ("idle 125;all 300", "system.cpu.utilization 0.25"),
+            ("busy -1;idle 175;all 400", "system.cpu.utilization 0.5; !out_of_range 1"),
+        ],
+    );
+}
