@@ -26,7 +26,8 @@ pub struct Rule {
     pub scale: f64,
     /// `true` if a missing series means 0. It does not if anything of the response was unreadable.
     pub zero_when_absent: bool,
-    /// `true` if the rule is skipped once an earlier rule has produced the same point: for a value that a server reports in two places.
+    /// `true` if the rule is skipped once an earlier rule has produced the same point from a series: for a value that a server reports in two
+    /// places.
     pub fallback: bool,
     /// The calculation that turns the native value into the canonical one.
     pub transform: Transform,

@@ -86,9 +86,10 @@ impl Points {
         true
     }
 
-    /// The identities of the points of a metric: `true` if the value is valid.
-    pub(super) fn of(&self, metric: &'static Metric) -> impl Iterator<Item = (u64, bool)> {
-        self.all.iter().filter(move |sum| sum.point.metric == metric).map(|sum| (sum.point.identity(), sum.is_valid()))
+    /// The identities of the points of a metric: `true` if the value is valid, and not 0 only because all series are missing.
+    pub(super) fn reported(&self, metric: &'static Metric) -> impl Iterator<Item = (u64, bool)> {
+        let is_reported = |sum: &Sum| sum.is_valid() && sum.best == Addend::Series;
+        self.all.iter().filter(move |sum| sum.point.metric == metric).map(move |sum| (sum.point.identity(), is_reported(sum)))
     }
 
     /// Invalidates the points that fulfil the condition.

@@ -181,6 +181,27 @@ fn a_fallback_applies_only_without_a_valid_point() {
 }
 
 #[test]
+fn a_fallback_replaces_the_zero_of_missing_series() {
+    const OF: AttributeSource = AttributeSource::labels(&["r"], &BOUNCE_TYPE).by_table(&[("h", "hard"), ("s", "soft")]);
+    static RULES: &[Rule] = &[
+        Rule::new(&["new"], &BOUNCES).from(&[OF]).zero_when_absent(),
+        Rule::new(&["old"], &BOUNCES).from(&[OF]).fallback(),
+        Rule::new(&["older"], &BOUNCES).from(&[OF]).zero_when_absent().fallback(),
+    ];
+    check_each(
+        RULES,
+        &[
+            ("x 1", "mail.bounces hard 0; mail.bounces soft 0"),
+            ("old{r=\"h\"} 99", "mail.bounces soft 0; mail.bounces hard 99"),
+            ("new{r=\"h\"} 0;old{r=\"h\"} 99;older{r=\"s\"} 4", "mail.bounces hard 0; mail.bounces soft 4"),
+            ("new{r=\"h\"} 1;new{r=\"s\"} 2;old{r=\"h\"} 99;older{r=\"s\"} 4", "mail.bounces hard 1; mail.bounces soft 2"),
+        ],
+    );
+    // While a series of a sum is missing, neither 0 nor the value of another family is exported.
+    check(RULES, &[("new{r=\"h\"} 7;old{r=\"h\"} 7", "mail.bounces hard 7; mail.bounces soft 0"), ("old{r=\"h\"} 8", "mail.bounces soft 0")]);
+}
+
+#[test]
 fn pruned_counters_are_accumulated() {
     static RULES: &[Rule] = &[Rule::new(&["c"], &COMPLAINTS).transform(Transform::Accumulate)];
     check(
