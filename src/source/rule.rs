@@ -127,6 +127,14 @@ pub enum Transform {
     OneMinusShareOf(&'static str),
 }
 
+impl Transform {
+    /// Returns `true` if a counter goes on after a restart of the server, so that the server's later start is not its own.
+    #[must_use]
+    pub const fn outlasts_restarts(self) -> bool {
+        matches!(self, Self::Accumulate | Self::Rebase)
+    }
+}
+
 impl Rule {
     /// Maps every series of a family to the metric, unchanged. Several names are those of different versions.
     #[must_use]

@@ -80,9 +80,9 @@ impl Present {
             // A day is an hour shorter when clocks are set forward.
             Some(WindowLength::Day) | None => 23 * HOUR,
         };
-        let is_rebased = source.rules().any(|(_, rule)| rule.transform == Transform::Rebase);
+        let outlasts_restarts = source.rules().any(|(_, rule)| rule.transform.outlasts_restarts());
         let window = context.window_start.filter(|_| !context.sliding);
-        Self { now: context.now, window, window_step, is_restarted, keeps_start: source.windowed || is_rebased }
+        Self { now: context.now, window, window_step, is_restarted, keeps_start: source.windowed || outlasts_restarts }
     }
 }
 

@@ -295,7 +295,7 @@ impl<'a> Mapping<'a> {
             // A difference of values that a server counts one after the other can be slightly negative.
             point.value = point.value.max(0.0);
         }
-        if source.rules().any(|(_, rule)| rule.transform == Transform::Rebase) {
+        if source.rules().any(|(_, rule)| rule.transform.outlasts_restarts()) {
             // These counters continue after a restart, so a later start is not theirs. Others are found to have restarted when they decrease.
             snapshot.counters_since = memory.first_counters_since.or(snapshot.counters_since);
             memory.first_counters_since = snapshot.counters_since;

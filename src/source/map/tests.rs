@@ -192,7 +192,7 @@ fn a_fallback_replaces_the_zero_of_missing_series() {
         RULES,
         &[
             ("x 1", "mail.bounces hard 0; mail.bounces soft 0"),
-            ("old{r=\"h\"} 99", "mail.bounces soft 0; mail.bounces hard 99"),
+            ("old{r=\"h\"} 99", "mail.bounces hard 99; mail.bounces soft 0"),
             ("new{r=\"h\"} 0;old{r=\"h\"} 99;older{r=\"s\"} 4", "mail.bounces hard 0; mail.bounces soft 4"),
             ("new{r=\"h\"} 1;new{r=\"s\"} 2;old{r=\"h\"} 99;older{r=\"s\"} 4", "mail.bounces hard 1; mail.bounces soft 2"),
         ],

@@ -31,15 +31,22 @@ fn a_fall_of_a_rebased_counter_adds_nothing() {
 }
 
 #[test]
-fn the_start_of_rebased_counters_does_not_move() {
-    static RULES: &[Rule] = &[Rule::new(&["c"], &COMPLAINTS).transform(Transform::Rebase)];
+fn the_start_of_counters_that_outlast_restarts_does_not_move() {
+    static REBASED: &[Rule] = &[Rule::new(&["c"], &COMPLAINTS).transform(Transform::Rebase)];
+    static ACCUMULATED: &[Rule] = &[Rule::new(&["c"], &COMPLAINTS).transform(Transform::Accumulate)];
     let since = |seconds| Some(SystemTime::UNIX_EPOCH + Duration::from_secs(seconds));
-    let mut polled = Polled::new(RULES, &[]);
-    for page in ["started 100;c 9", "started 200;c 3", "c 4"] {
-        assert_eq!(polled.snapshot(&[page]).counters_since, since(100), "{page}");
+    for rules in [REBASED, ACCUMULATED] {
+        let mut polled = Polled::new(rules, &[]);
+        for page in ["started 100;c 9", "started 200;c 3", "c 4"] {
+            assert_eq!(polled.snapshot(&[page]).counters_since, since(100), "{page}");
+        }
+        let mut polled = Polled::new(rules, &[]);
+        assert_eq!(polled.snapshot(&["c 9"]).counters_since, None);
+        // The same with the totals of an earlier process.
+        let mut polled = Polled::new(rules, &[]);
+        polled.memory.continue_from(Totals { since: since(100), ..Totals::default() });
+        assert_eq!(polled.snapshot(&["started 200;c 3"]).counters_since, since(100));
     }
-    let mut polled = Polled::new(RULES, &[]);
-    assert_eq!(polled.snapshot(&["c 9"]).counters_since, None);
 }
 
 #[test]
