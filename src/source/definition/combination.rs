@@ -1,7 +1,7 @@
 //! Checks the keys of a rule that cannot be combined.
 
 use super::canonical::kind_name;
-use crate::model::Kind;
+use crate::model::{Attribute, Kind};
 use crate::source::{Rule, Transform};
 use crate::yaml::{Decoder, Item};
 
@@ -11,6 +11,9 @@ pub(super) struct RuleKeys<'i, 'n> {
     /// `scale` or `unit`.
     pub scale: Option<&'i Item<'n>>,
     pub fallback: Option<&'i Item<'n>>,
+    pub detail: Option<&'i Item<'n>>,
+    /// An attribute that comes from a label.
+    pub from_label: Option<&'static Attribute>,
 }
 
 /// Reports the keys that cannot be combined. `windowed`: the values of the rule are sums over windows.
@@ -24,16 +27,32 @@ pub(super) fn check(decoder: &mut Decoder<'_>, keys: &RuleKeys<'_, '_>, rule: &R
         let message = "cannot be set with fall: accumulate or rebase: each rule has a total of its own, so the counter would fall or be counted twice when another rule produces it; remove one of the two keys";
         decoder.report(&item.location, message);
     }
+    if let Some(item) = keys.detail {
+        check_detail(decoder, item, keys, rule);
+    }
     if let Some(item) = keys.scale {
         check_scale(decoder, item, rule);
+    }
+}
+
+fn check_detail(decoder: &mut Decoder<'_>, item: &Item<'_>, keys: &RuleKeys<'_, '_>, rule: &Rule) {
+    if let Some(attribute) = keys.from_label {
+        let message = format!(
+            "needs attributes with fixed values, by which the total is found, and {} comes from a label; write a rule for each value",
+            attribute.key
+        );
+        decoder.report(&item.location, message);
+    }
+    if let Some(item) = keys.fallback.filter(|_| rule.fallback) {
+        decoder.report(&item.location, "has no effect on a detail, which replaces a total; remove it");
     }
 }
 
 fn check_scale(decoder: &mut Decoder<'_>, item: &Item<'_>, rule: &Rule) {
     if matches!(rule.transform, Transform::IsZero | Transform::IsNonZero | Transform::OneMinusShareOf(_)) {
         decoder.report(&item.location, "has no effect, because convert gives a number without a unit; remove it");
-    } else if rule.scale <= 0.0 && matches!(rule.metric.kind, Kind::Gauge | Kind::Histogram) {
-        let (name, kind) = (rule.metric.name, kind_name(rule.metric.kind));
-        decoder.report(&item.location, format!("must be greater than 0, because nothing is subtracted from {name}, which is {kind}"));
+    } else if rule.scale <= 0.0 && (matches!(rule.metric.kind, Kind::Gauge | Kind::Histogram) || rule.detail.is_some()) {
+        let from = if rule.detail.is_some() { "a detail" } else { kind_name(rule.metric.kind) };
+        decoder.report(&item.location, format!("must be greater than 0, because nothing is subtracted from {from}"));
     }
 }

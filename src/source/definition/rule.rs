@@ -58,7 +58,8 @@ pub(super) fn decode<'n>(
     let attributes = map.take("attributes");
     let attributes = attributes.map(|item| attribute::decode(decoder, memory, &item, metric));
     let attributes = attributes.unwrap_or(Attributes { are_known: true, ..Attributes::default() });
-    let detail = map.take("detail").and_then(|item| decode_detail(decoder, &item, metric));
+    let detail_item = map.take("detail");
+    let detail = detail_item.as_ref().and_then(|item| decode_detail(decoder, item, metric));
     let replaces_item = map.take("replaces");
     let replaces = replaces_item.as_ref().map(|item| decode_replaces(decoder, memory, item, metric)).unwrap_or_default();
     let location = map.location.clone();
@@ -77,6 +78,7 @@ pub(super) fn decode<'n>(
     check_attributes(decoder, &location, metric, &attributes, transform);
     let with = attributes.fixed.iter().map(|(attribute, value)| (*attribute, memory.text(value))).collect();
     rule_families.extend(&families);
+    let from_label = attributes.from.first().map(|from| from.attribute);
     let rule = Rule {
         families: memory.texts(&families),
         metric,
@@ -92,7 +94,13 @@ pub(super) fn decode<'n>(
         detail: detail.map(|(label, attribute)| (memory.text(label), attribute)),
         replaces: memory.list(replaces),
     };
-    let keys = RuleKeys { fall: fall.as_ref(), scale: scale_item.as_ref(), fallback: fallback_item.as_ref() };
+    let keys = RuleKeys {
+        fall: fall.as_ref(),
+        scale: scale_item.as_ref(),
+        fallback: fallback_item.as_ref(),
+        detail: detail_item.as_ref().filter(|_| detail.is_some()),
+        from_label,
+    };
     combination::check(decoder, &keys, &rule, windowed);
     Some(rule)
 }

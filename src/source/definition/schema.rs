@@ -304,7 +304,7 @@ pub static RULE: &[Key] = &[
         NONE,
         "`age`: the time since a Unix timestamp, in seconds unless `unit` or `scale` is set. `is_zero` and `is_nonzero`: 1 or 0.",
     ),
-    key("detail", Shape::Map(DETAIL), NONE, "The rule applies only to targets that opt in to the detail."),
+    key("detail", Shape::Map(DETAIL), NONE, "The rule applies only to targets that opt in to the detail. Its attributes have fixed values, and series with the same value of the label are added up."),
     key(
         "replaces",
         Shape::List(&Shape::MapOf(&Shape::Text), 1..=VALUES_MAX),

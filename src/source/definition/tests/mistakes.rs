@@ -132,13 +132,13 @@ fn mistakes_in_rules_are_reported_at_their_position() {
         (
             "{family: q, metric: mail.delivery.duration, scale: -1}",
             &[
-                "6:53: parts[0].rules[0].scale: must be greater than 0, because nothing is subtracted from mail.delivery.duration, which is a histogram",
+                "6:53: parts[0].rules[0].scale: must be greater than 0, because nothing is subtracted from a histogram",
             ],
         ),
         (
             "{family: q, metric: system.cpu.utilization, scale: 0}",
             &[
-                "6:53: parts[0].rules[0].scale: must be greater than 0, because nothing is subtracted from system.cpu.utilization, which is a gauge",
+                "6:53: parts[0].rules[0].scale: must be greater than 0, because nothing is subtracted from a gauge",
             ],
         ),
         (
@@ -151,6 +151,14 @@ fn mistakes_in_rules_are_reported_at_their_position() {
             "{family: q, metric: mail.complaints, fall: rebase, fallback: true}",
             &[
                 "6:60: parts[0].rules[0].fallback: cannot be set with fall: accumulate or rebase: each rule has a total of its own, so the counter would fall or be counted twice when another rule produces it; remove one of the two keys",
+            ],
+        ),
+        (
+            "{family: q, metric: mail.queue.depth, attributes: {mail.queue.state: {label: s, values: {a: held}}}, detail: {label: d, attribute: mail.destination.domain}, scale: 0, fallback: true}",
+            &[
+                "6:110: parts[0].rules[0].detail: needs attributes with fixed values, by which the total is found, and mail.queue.state comes from a label; write a rule for each value",
+                "6:166: parts[0].rules[0].scale: must be greater than 0, because nothing is subtracted from a detail",
+                "6:176: parts[0].rules[0].fallback: has no effect on a detail, which replaces a total; remove it",
             ],
         ),
         ("{family: q, metric: mail.complaints, scale: x}", &["6:53: parts[0].rules[0].scale: x is not a number"]),

@@ -7,7 +7,10 @@ use crate::source::Rule;
 use crate::source::map::Detail;
 use crate::source::map::part_families::{PartFamilies, TakenSeries};
 use crate::source::map::selector::with_attribute;
+use foldhash::fast::RandomState;
+use smallvec::{SmallVec, smallvec};
 use std::borrow::Cow;
+use std::collections::HashMap;
 
 impl Mapping<'_> {
     /// Replaces a total by the largest values of a detail, and one more point with the rest, so that the sum stays the same.
@@ -32,21 +35,47 @@ impl Mapping<'_> {
         let Some(total) = totals.reduce(|sum, total| sum + total).filter(|total| !total.is_nan()) else { return };
         let values = series.enumerate().filter_map(|(index, TakenSeries { sample, .. })| {
             let value = taken(rule.take, sample.value()).and_then(|value| self.number(rule.metric, value));
-            Some((sample.label(label)?, value.ok()?, index))
+            Some((sample.label(label)?, value.map_or(f64::NAN, |value| self.transformed(rule, value)), index))
         });
-        let mut values: Vec<(&str, f64, usize)> = values.collect();
-        values.sort_unstable_by(|a, b| b.1.total_cmp(&a.1).then(a.0.cmp(b.0)));
+        let mut values = add_up(values);
+        values.sort_unstable_by(|a, b| b.value.total_cmp(&a.value).then(a.name.cmp(b.name)));
         // One point is reserved for the rest; without it the sum would be too small.
         let rest = values.split_off(values.len().min(detail.top.min(self.points.room(rule.metric).saturating_sub(1))));
         let of_rest = with_attribute(&fixed, detail.by, OTHER.to_owned());
-        rest.into_iter().for_each(|(_, _, index)| self.trace(|trace| trace.point(index, &of_rest, None)));
+        rest.into_iter().flat_map(|value| value.series).for_each(|index| self.trace(|trace| trace.point(index, &of_rest, None)));
         // The server counts families one after the other while mail moves, so the rest can be slightly negative.
-        let rest = (total - values.iter().map(|(_, value, _)| value).sum::<f64>()).max(0.0);
-        for (name, value, index) in values {
+        let rest = (total - values.iter().map(|value| value.value).sum::<f64>()).max(0.0);
+        for DetailValue { name, value, series } in values {
             let attributes = with_attribute(&fixed, detail.by, name.to_owned());
-            self.trace(|trace| trace.point(index, &attributes, None));
+            series.into_iter().for_each(|index| self.trace(|trace| trace.point(index, &attributes, None)));
             self.add(rule, attributes, Ok(value));
         }
         self.add(rule, of_rest, Ok(rest));
     }
+}
+
+/// The sum of the series with one value of the label of a detail.
+struct DetailValue<'f> {
+    name: &'f str,
+    value: f64,
+    /// The indexes of the series.
+    series: SmallVec<[usize; 1]>,
+}
+
+/// Adds up the values with the same name. Those of which one is NaN are part of the rest.
+fn add_up<'f>(values: impl Iterator<Item = (&'f str, f64, usize)>) -> Vec<DetailValue<'f>> {
+    let mut sums: Vec<DetailValue<'f>> = Vec::new();
+    let mut indexes: HashMap<&'f str, usize, RandomState> = HashMap::default();
+    for (name, value, index) in values {
+        let at = *indexes.entry(name).or_insert(sums.len());
+        match sums.get_mut(at) {
+            Some(sum) => {
+                sum.value += value;
+                sum.series.push(index);
+            }
+            None => sums.push(DetailValue { name, value, series: smallvec![index] }),
+        }
+    }
+    sums.retain(|sum| !sum.value.is_nan());
+    sums
 }

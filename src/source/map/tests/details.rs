@@ -33,6 +33,27 @@ fn a_detail_adds_up_to_its_total() {
 }
 
 #[test]
+fn several_series_with_one_label_value_are_one_value_of_a_detail() {
+    static RULES: &[Rule] = &[
+        Rule::new(&["all"], &QUEUE_DEPTH).with(&[(&QUEUE_STATE, "active")]),
+        Rule::new(&["of"], &QUEUE_DEPTH).with(&[(&QUEUE_STATE, "active")]).scale(10.0).detail("d", &DESTINATION_DOMAIN),
+    ];
+    const PAGE: &str =
+        "all 150;of{d=\"x\",q=\"1\"} 3;of{d=\"y\"} 4;of{d=\"x\",q=\"2\"} 2;of{d=\"z\",q=\"1\"} 1;of{d=\"z\",q=\"2\"} 2;of{d=\"n\",q=\"1\"} 1";
+    for (top, page, expected) in [
+        (1, PAGE.to_owned(), "x 50; _OTHER 100"),
+        (2, PAGE.to_owned(), "x 50; y 40; _OTHER 60"),
+        (9, PAGE.to_owned(), "x 50; y 40; z 30; n 10; _OTHER 20"),
+        // The sum of a value is unknown with an invalid series, so it is part of the rest.
+        (2, PAGE.to_owned() + ";of{d=\"x\"} NaN", "y 40; z 30; _OTHER 80"),
+    ] {
+        let mut polled = Polled::new(RULES, &[]);
+        polled.context.detail = Some(Detail { by: &DESTINATION_DOMAIN, top });
+        assert_eq!(polled.mapped(&[&page]).replace("mail.queue.depth active ", ""), expected, "{top} of {page}");
+    }
+}
+
+#[test]
 fn the_rest_of_a_detail_fits_into_the_limit_of_points() {
     static RULES: &[Rule] = &[
         Rule::new(&["ready"], &QUEUE_DEPTH).with(&[(&QUEUE_STATE, "ready")]),
