@@ -43,11 +43,13 @@ pub enum Repair {
     Unsupported,
     /// An exemplar that is too long, on the sum or count of a distribution, or over the limit; dropped.
     ExemplarDropped,
+    /// A point that lacks a native series, or a part, of the readings before; omitted.
+    IncompleteSum,
 }
 
 impl Repair {
     /// All kinds, in the order of their numbers.
-    pub const ALL: [Self; 19] = [
+    pub const ALL: [Self; 20] = [
         Self::Unreadable,
         Self::Unescaped,
         Self::InvalidUtf8,
@@ -67,6 +69,7 @@ impl Repair {
         Self::MissingCount,
         Self::Unsupported,
         Self::ExemplarDropped,
+        Self::IncompleteSum,
     ];
 
     /// Returns true if a series may be missing that the server still counts, so that it is not new when a later response contains it.
@@ -74,7 +77,7 @@ impl Repair {
     pub const fn hides_series(self) -> bool {
         match self {
             Self::Unreadable | Self::NonFinite | Self::OutOfRange | Self::InconsistentHistogram => true,
-            Self::MissingCount | Self::Misnamed | Self::Forged => true,
+            Self::MissingCount | Self::Misnamed | Self::Forged | Self::IncompleteSum => true,
             // Concerns gauges, which have no start time.
             Self::Underflow => false,
             // The series is kept.
@@ -107,6 +110,7 @@ impl Repair {
             Self::MissingCount => "missing_count",
             Self::Unsupported => "unsupported",
             Self::ExemplarDropped => "exemplar_dropped",
+            Self::IncompleteSum => "incomplete_sum",
         }
     }
 
@@ -137,6 +141,9 @@ impl Repair {
             Self::MissingCount => "a histogram or summary without a count; dropped",
             Self::Unsupported => "a line of a type that OTLP does not have (gaugehistogram); dropped",
             Self::ExemplarDropped => "an exemplar that is too long, on the sum or count of a distribution, or over the limit; dropped",
+            Self::IncompleteSum => {
+                "a point that lacks a series of an earlier response; omitted until it is complete, the server restarts, or an hour has passed"
+            }
         }
     }
 }

@@ -271,9 +271,7 @@ impl<'a> Mapping<'a> {
         let is_restarted = is_later || have_stayed_lower;
         snapshot.counters_since = memory.counter_start.exported(snapshot.counters_since);
         if checks_summands {
-            let incomplete = memory.summands.finish(is_restarted);
-            snapshot.points.retain(|point| !incomplete.contains(&point.identity()));
-            snapshot.histograms.retain(|(metric, attributes, _)| !incomplete.contains(&identity_of_point(metric, attributes)));
+            omit(&mut snapshot, &memory.summands.finish(is_restarted));
         }
         if source.windowed && context.sliding {
             // The sums of a sliding window fall as events leave it, so they are not counters.
@@ -305,6 +303,14 @@ impl<'a> Mapping<'a> {
         }
         snapshot
     }
+}
+
+/// Omits the points and histograms with these identities, which lack a series.
+fn omit(snapshot: &mut Snapshot, incomplete: &HashSet<u64>) {
+    let count = snapshot.point_count();
+    snapshot.points.retain(|point| !incomplete.contains(&point.identity()));
+    snapshot.histograms.retain(|(metric, attributes, _)| !incomplete.contains(&identity_of_point(metric, attributes)));
+    snapshot.repairs.add(Repair::IncompleteSum, (count - snapshot.point_count()) as u64);
 }
 
 /// Returns `true` if the decrease of a series that the rule takes may be a restart. Counters that are accumulated or rebased go on after one.

@@ -3,7 +3,7 @@
 //! If one of its collectors fails, an exporter omits that collector's families and still responds with status 200. The sum of the other
 //! series is then too small: exported, it would look like a reset, and when the family is back its whole value would be counted again.
 //! So a sum that lacks a series is omitted until the series is back, the server has restarted, or the series has been missing for
-//! [`OMITTED_AGE_MAX`].
+//! [`OMITTED_AGE_MAX`], and counted as a repair.
 
 use super::stay_fallen::FallenCounters;
 use crate::model::{Value, unix_seconds};

@@ -51,22 +51,22 @@ fn a_sum_that_lacks_a_series_is_omitted_until_the_series_is_back_or_the_server_r
     let cases = [
         ("a 1000;b 5;g 2", "mail.complaints 1005; mail.bounces 0; mail.account.configured 2"),
         // The sum is neither 5 nor 0. Gauges have no state.
-        ("b 6", "mail.bounces 0"),
-        ("g 2", "mail.bounces 0; mail.account.configured 2"),
+        ("b 6", "mail.bounces 0; !incomplete_sum 1"),
+        ("g 2", "mail.bounces 0; mail.account.configured 2; !incomplete_sum 1"),
         ("a 1060;b 7;c 3", "mail.complaints 1067; mail.bounces 3"),
         // A counter decreased: the server restarted, and missing series are 0.
         ("b 1", "mail.complaints 1; mail.bounces 0"),
-        ("started 500;c 2", "mail.bounces 2"),
+        ("started 500;c 2", "mail.bounces 2; !incomplete_sum 1"),
         // A start that moves with the server's clock is not a restart; one after the last poll is.
-        ("started 501;b 1", "mail.complaints 1"),
-        ("started 501;c 2", "mail.bounces 2"),
+        ("started 501;b 1", "mail.complaints 1; !incomplete_sum 1"),
+        ("started 501;c 2", "mail.bounces 2; !incomplete_sum 1"),
         ("started 1430;g 1", "mail.complaints 0; mail.bounces 0; mail.account.configured 1"),
     ];
     check(RULES, &cases);
     let mut polled = Polled::new(RULES, &[]);
     assert_eq!(polled.mapped(&["a 5;b 1"]), "mail.complaints 6; mail.bounces 0");
     polled.context.now += Duration::from_secs(3600);
-    assert_eq!(polled.mapped(&["b 1"]), "mail.bounces 0");
+    assert_eq!(polled.mapped(&["b 1"]), "mail.bounces 0; !incomplete_sum 1");
     polled.context.now += Duration::from_secs(1);
     assert_eq!(polled.mapped(&["b 1"]), "mail.complaints 1; mail.bounces 0", "an hour later");
 }
@@ -154,14 +154,14 @@ fn a_fallback_that_lacks_a_series_is_omitted_until_it_is_complete() {
     static RULES: &[Rule] = &[Rule::new(&["new"], &COMPLAINTS), Rule::new(&["old"], &COMPLAINTS).fallback()];
     let cases = [
         ("old{q=\"1\"} 101;old{q=\"2\"} 50", "mail.complaints 151"),
-        ("old{q=\"1\"} 101", ""),
+        ("old{q=\"1\"} 101", "!incomplete_sum 1"),
         ("old{q=\"1\"} 101;old{q=\"2\"} 52", "mail.complaints 153"),
         // The rule before it provides the sum, so nothing is missing.
         ("new 160;old{q=\"1\"} 101", "mail.complaints 160"),
         ("new 161", "mail.complaints 161"),
         ("new 162;old{q=\"2\"} 54", "mail.complaints 162"),
-        // An invalid value does not provide it.
-        ("new NaN;old{q=\"1\"} 103;old{q=\"2\"} 54", "!non_finite 1"),
+        // An invalid value does not provide it, and what it has counted is missing.
+        ("new NaN;old{q=\"1\"} 103;old{q=\"2\"} 54", "!non_finite 1; !incomplete_sum 1"),
     ];
     check(RULES, &cases);
     static ONLY: &[Rule] = &[Rule::new(&["new"], &COMPLAINTS), Rule::new(&["old"], &COMPLAINTS).fallback(), Rule::new(&["c"], &BOUNCES)];
@@ -169,7 +169,7 @@ fn a_fallback_that_lacks_a_series_is_omitted_until_it_is_complete() {
         ONLY,
         &[
             ("old{q=\"1\"} 9;old{q=\"2\"} 5;c 3", "mail.complaints 14; mail.bounces 3"),
-            ("old{q=\"1\"} 9;c 3", "mail.bounces 3"),
+            ("old{q=\"1\"} 9;c 3", "mail.bounces 3; !incomplete_sum 1"),
             // A restart.
             ("old{q=\"1\"} 2;c 1", "mail.complaints 2; mail.bounces 1"),
         ],
@@ -178,7 +178,8 @@ fn a_fallback_that_lacks_a_series_is_omitted_until_it_is_complete() {
 
 #[test]
 fn a_table_of_a_rule_that_holds_does_not_hold_other_points() {
-    const OF: AttributeSource = AttributeSource::labels(&["r"], &DELIVERY_OUTCOME).by_table(&[("ok", "delivered"), ("x", "expired")]).otherwise("canceled");
+    const OF: AttributeSource =
+        AttributeSource::labels(&["r"], &DELIVERY_OUTCOME).by_table(&[("ok", "delivered"), ("x", "expired")]).otherwise("canceled");
     static RULES: &[Rule] = &[
         Rule::new(&["started_total"], &DELIVERY_ATTEMPTS).from(&[OF]).transform(Transform::Hold),
         Rule::new(&["aborted_total"], &DELIVERY_ATTEMPTS).from(&[OF]).transform(Transform::Hold).scale(-1.0),

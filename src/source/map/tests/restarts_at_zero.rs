@@ -16,11 +16,11 @@ fn a_counter_that_restarts_at_0_is_0() {
             ("c{q=\"a\"} 150;c{q=\"b\"} 0", "mail.complaints 150"),
             // A series that is at 0 may be missing, one that is not may not.
             ("c{q=\"a\"} 151", "mail.complaints 151"),
-            ("c{q=\"b\"} 2", ""),
+            ("c{q=\"b\"} 2", "!incomplete_sum 1"),
             ("c{q=\"a\"} 152;c{q=\"b\"} 2", "mail.complaints 154"),
             // It is no restart if a value is invalid.
             ("c{q=\"a\"} 153;c{q=\"b\"} -1", "!out_of_range 1"),
-            ("c{q=\"a\"} 153", ""),
+            ("c{q=\"a\"} 153", "!incomplete_sum 1"),
         ],
     );
 }
@@ -32,7 +32,7 @@ fn a_fall_to_0_releases_the_sums_that_lack_a_series() {
         RULES,
         &[
             ("a 7;b 3;c 4", "mail.complaints 10; mail.bounces 4"),
-            ("a 7;c 5", "mail.bounces 5"),
+            ("a 7;c 5", "mail.bounces 5; !incomplete_sum 1"),
             ("a 7;c 0", "mail.complaints 7; mail.bounces 0"),
         ],
     );
