@@ -20,7 +20,10 @@ pub(super) struct RuleKeys<'i, 'n> {
 pub(super) fn check(decoder: &mut Decoder<'_>, keys: &RuleKeys<'_, '_>, rule: &Rule, windowed: bool) {
     let continues = matches!(rule.transform, Transform::Hold | Transform::Accumulate | Transform::Rebase);
     if let Some(item) = keys.fall.filter(|_| windowed && continues) {
-        decoder.report(&item.location, "is not for a system with windows: a sum of a window is held in its window, and added up once; remove it");
+        decoder.report(
+            &item.location,
+            "is not for a system with windows: a sum of a window is held in its window, and added up once; remove it",
+        );
     }
     let is_own_total = matches!(rule.transform, Transform::Accumulate | Transform::Rebase);
     if let Some(item) = keys.fallback.filter(|_| rule.fallback && is_own_total) {

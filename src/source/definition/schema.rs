@@ -297,14 +297,24 @@ pub static RULE: &[Key] = &[
         "What a lower value of a counter means. `reset`: it restarted. `hold`: a difference fell; the sum is kept until the server restarts, which the reported start shows, or without one another counter that falls with this one and stays lower for three polls. `accumulate`: the server drops idle series; increases are added up. `rebase`: the server restored an older state; the value is a new base that adds nothing. Not for systems with windows.",
     ),
     key("zero_when_absent", Shape::Flag, Flag(false), "Of counters: whether a missing series means 0."),
-    key("fallback", Shape::Flag, Flag(false), "Whether the rule is skipped once an earlier rule has produced the same point. Not with `fall: accumulate` or `rebase`."),
+    key(
+        "fallback",
+        Shape::Flag,
+        Flag(false),
+        "Whether the rule is skipped once an earlier rule has produced the same point. Not with `fall: accumulate` or `rebase`.",
+    ),
     key(
         "convert",
         Shape::Either(&[Shape::Choice(super::rule::convert_names), Shape::Map(CONVERT)]),
         NONE,
         "`age`: the time since a Unix timestamp, in seconds unless `unit` or `scale` is set. `is_zero` and `is_nonzero`: 1 or 0.",
     ),
-    key("detail", Shape::Map(DETAIL), NONE, "The rule applies only to targets that opt in to the detail. Its attributes have fixed values, and series with the same value of the label are added up."),
+    key(
+        "detail",
+        Shape::Map(DETAIL),
+        NONE,
+        "The rule applies only to targets that opt in to the detail. Its attributes have fixed values, and series with the same value of the label are added up.",
+    ),
     key(
         "replaces",
         Shape::List(&Shape::MapOf(&Shape::Text), 1..=VALUES_MAX),

@@ -1,6 +1,7 @@
 //! The state of a target's counters between polls, and the sums that are calculated from it.
 
 use super::Trace;
+use super::absent_parts::PartContributions;
 use super::advice::AdviceMemory;
 use super::carried::CarriedTotals;
 use super::last_values::LastValues;
@@ -44,6 +45,8 @@ pub struct CounterMemory {
     pub(super) counter_start: ReportedStart,
     /// The native series that canonical counters and histograms were sums of.
     pub(super) summands: Summands,
+    /// The parts that points were sums of.
+    pub(super) contributions: PartContributions,
     /// The sums of each window, for windowed systems.
     pub(super) windows: WindowSums,
     /// The totals of an earlier process.
@@ -95,6 +98,7 @@ impl CounterMemory {
             self.shares.retain(|(rule, _), _| rules.contains(rule));
             // They are known by the addresses of the rules.
             self.summands = Summands::default();
+            self.contributions = PartContributions::default();
             self.advice = AdviceMemory::default();
         }
     }

@@ -1,18 +1,21 @@
 //! The state of mapping one poll, and what each kind of rule does.
 
 mod accumulation;
+mod contribution;
 mod detail;
 mod fallback;
+mod histograms;
 mod share;
 mod window;
 
+use super::absent_parts::metrics_of_several_parts;
 use super::carried::{Present, carry_of};
 use super::counter_memory::CounterMemory;
 use super::part_families::{PartFamilies, TakenSeries};
 use super::points::{Addend, Points};
 use super::{Context, Trace};
-use crate::model::{Attributes, Histogram, Kind, Metric, Number, Point, Repair, Snapshot, Value, identity_of_point, scale};
-use crate::source::{Rule, Source, Take, Transform};
+use crate::model::{Attributes, Kind, Metric, Number, Point, Repair, Snapshot, Value, identity_of_point, scale};
+use crate::source::{Part, Rule, Source, Take, Transform};
 use foldhash::fast::RandomState;
 use std::collections::HashSet;
 use std::time::{Duration, SystemTime};
@@ -38,6 +41,10 @@ pub(super) struct Mapping<'a> {
     gauge_max: f64,
     /// Histograms that lack a series.
     partial_histograms: Vec<(&'static Metric, Attributes)>,
+    /// The metrics to whose points rules of several parts may contribute.
+    shared_metrics: HashSet<&'static str>,
+    /// The part whose rule is applied, if a point without this part would be wrong.
+    contributing: Option<&'static str>,
     /// The rules that found series in the window, for windowed systems.
     window: Option<WindowContents>,
 }
@@ -48,6 +55,7 @@ impl<'a> Mapping<'a> {
             trace.start();
         }
         memory.summands.start(context.now);
+        memory.contributions.start(context.now);
         Self {
             // A new window starts without series, and a server that drops idle series does not omit the others.
             checks_summands: !source.windowed && !snapshot.drops_idle_series,
@@ -58,6 +66,8 @@ impl<'a> Mapping<'a> {
             duplicates: HashSet::new(),
             gauge_max: if source.gauges_underflow { GAUGE_MAX } else { INTEGER_MAX },
             partial_histograms: Vec::new(),
+            shared_metrics: metrics_of_several_parts(source),
+            contributing: None,
             window: source.windowed.then(WindowContents::default),
         }
     }
@@ -73,8 +83,9 @@ impl<'a> Mapping<'a> {
         }
     }
 
-    /// Applies a rule that is not a detail.
-    pub(super) fn apply(&mut self, rule: &'static Rule, families: &PartFamilies<'_>) {
+    /// Applies a rule of a part that is not a detail.
+    pub(super) fn apply(&mut self, part: &'static Part, rule: &'static Rule, families: &PartFamilies<'_>) {
+        self.contributing = self.contributes(rule).then_some(part.name);
         match rule.transform {
             Transform::OneMinusShareOf(whole) => self.map_share(rule, whole, families),
             Transform::Accumulate => self.accumulate(rule, families),
@@ -130,7 +141,9 @@ impl<'a> Mapping<'a> {
                 continue;
             }
             let mut value = taken(rule.take, series.sample.value());
-            if rule.transform == Transform::Age && let Ok(Value::Number(n)) = &mut value {
+            if rule.transform == Transform::Age
+                && let Ok(Value::Number(n)) = &mut value
+            {
                 *n = scale(*n, rule.scale);
                 // A server that does not know a time reports 0 or, like Go, a time before 1970.
                 if *n <= 0.0 {
@@ -181,6 +194,7 @@ impl<'a> Mapping<'a> {
         for attributes in absent {
             if !earlier.as_mut().is_some_and(|earlier| self.is_settled(rule, &attributes, earlier)) {
                 self.trace(|trace| trace.zero(&attributes));
+                self.contribute(rule, &attributes);
                 self.points.add(rule.metric, attributes, zero, Addend::of(rule, true));
             }
         }
@@ -193,43 +207,6 @@ impl<'a> Mapping<'a> {
             self.repair(repair);
         }
         total.ok_or(value.err().unwrap_or(Repair::Unreadable))
-    }
-
-    /// Adds to the histogram with these attributes. If the buckets do not fit together, the sum is unknown and the histogram is omitted.
-    fn add_histogram(&mut self, rule: &'static Rule, attributes: Attributes, histogram: Histogram) {
-        let is_same = |metric: &Metric, other: &Attributes| metric == rule.metric && *other == attributes;
-        if self.partial_histograms.iter().any(|(metric, other)| is_same(metric, other)) {
-            return;
-        }
-        match self.snapshot.histograms.iter().position(|(metric, other, _)| is_same(metric, other)) {
-            None => self.snapshot.histograms.push((rule.metric, attributes, histogram)),
-            Some(at) if self.snapshot.histograms[at].2.add(&histogram) => {}
-            Some(at) => {
-                self.repair(Repair::InconsistentHistogram);
-                self.snapshot.histograms.swap_remove(at);
-                self.partial_histograms.push((rule.metric, attributes));
-            }
-        }
-    }
-
-    /// Omits the histograms that lack an unreadable series: they would fall now, and rise too much when the series is back.
-    fn omit_partial_histograms(&mut self, rule: &'static Rule, families: &PartFamilies<'_>) {
-        let has_patterns = rule.has_patterns_in_tables();
-        for attributes in families.lost_series_of(rule).filter_map(|sample| rule.attributes_of(&sample, has_patterns)) {
-            self.snapshot.histograms.retain(|(metric, other, _)| *metric != rule.metric || *other != attributes);
-            self.partial_histograms.push((rule.metric, attributes));
-        }
-    }
-
-    /// Invalidates the sums that lack an unreadable histogram, as if its count were not a number.
-    fn invalidate_partial_sums(&mut self, rule: &'static Rule, families: &PartFamilies<'_>) {
-        let has_patterns = rule.has_patterns_in_tables();
-        for attributes in families.lost_series_of(rule).filter_map(|sample| rule.attributes_of(&sample, has_patterns)) {
-            self.points.add(rule.metric, attributes, f64::NAN, Addend::Series);
-        }
-        if families.lacks_unknown_histogram(rule) {
-            self.points.invalidate(|point| rule.may_produce(point));
-        }
     }
 
     fn number(&self, metric: &Metric, value: Value<'_>) -> Result<f64, Repair> {
@@ -254,6 +231,7 @@ impl<'a> Mapping<'a> {
 
     /// Adds a value to its point. An invalid value invalidates the point.
     fn add(&mut self, rule: &Rule, attributes: Attributes, value: Result<f64, Repair>) {
+        self.contribute(rule, &attributes);
         let is_added = self.points.add(rule.metric, attributes, value.unwrap_or(f64::NAN), Addend::of(rule, false));
         if let Some(repair) = value.err().or((!is_added).then_some(Repair::Unreadable)) {
             self.repair(repair);

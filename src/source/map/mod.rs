@@ -5,6 +5,7 @@
 //! An invalid number invalidates the whole point that it belongs to. So does a missing series that would mean 0 but may be one that could
 //! not be read. The sum of the other series would be too small in this poll, and its increase too large in the next.
 
+mod absent_parts;
 mod advice;
 mod carried;
 mod counter_memory;
@@ -91,10 +92,11 @@ pub fn map_to_canonical(source: &Source, read: &[(&'static Part, Families)], mem
             let skipped = is_wrong.then_some(SkippedRule::Misnamed).or(is_in_log.then_some(SkippedRule::CountedFromLog));
             mapping.trace(|trace| trace.rule(part, rule, skipped));
             if skipped.is_none() {
-                mapping.apply(rule, families);
+                mapping.apply(part, rule, families);
             }
         }
     }
+    mapping.omit_points_without_part(&parts.iter().map(|(part, _)| part.name).collect::<Vec<_>>());
     // Details replace totals, so all totals come first.
     for (part, families) in &parts {
         for rule in part.rules {

@@ -92,9 +92,14 @@ impl Points {
         self.all.iter().filter(move |sum| sum.point.metric == metric).map(move |sum| (sum.point.identity(), is_reported(sum)))
     }
 
-    /// Invalidates the points that fulfil the condition.
-    pub(super) fn invalidate(&mut self, is_match: impl Fn(&Point) -> bool) {
-        self.all.iter_mut().filter(|sum| is_match(&sum.point)).for_each(|sum| sum.point.value = f64::NAN);
+    /// Invalidates the points that fulfil the condition. Returns the number of those that were valid.
+    pub(super) fn invalidate(&mut self, is_match: impl Fn(&Point) -> bool) -> usize {
+        let mut valid = 0;
+        for sum in self.all.iter_mut().filter(|sum| is_match(&sum.point)) {
+            valid += usize::from(sum.is_valid());
+            sum.point.value = f64::NAN;
+        }
+        valid
     }
 
     /// Removes the first point that fulfils the condition, and returns its value, or NaN if it is invalid. Another one can take its place.

@@ -7,6 +7,7 @@ use crate::model::vocabulary::*;
 use crate::model::{Attributes, Histogram};
 use crate::source::{AttributeSource, Request, Rule};
 
+mod absent_parts;
 mod accumulation;
 mod alternating_processes;
 mod attributes;
@@ -198,7 +199,13 @@ fn a_fallback_replaces_the_zero_of_missing_series() {
         ],
     );
     // While a series of a sum is missing, neither 0 nor the value of another family is exported.
-    check(RULES, &[("new{r=\"h\"} 7;old{r=\"h\"} 7", "mail.bounces hard 7; mail.bounces soft 0"), ("old{r=\"h\"} 8", "mail.bounces soft 0; !incomplete_sum 1")]);
+    check(
+        RULES,
+        &[
+            ("new{r=\"h\"} 7;old{r=\"h\"} 7", "mail.bounces hard 7; mail.bounces soft 0"),
+            ("old{r=\"h\"} 8", "mail.bounces soft 0; !incomplete_sum 1"),
+        ],
+    );
 }
 
 #[test]

@@ -131,15 +131,11 @@ fn mistakes_in_rules_are_reported_at_their_position() {
         ),
         (
             "{family: q, metric: mail.delivery.duration, scale: -1}",
-            &[
-                "6:53: parts[0].rules[0].scale: must be greater than 0, because nothing is subtracted from a histogram",
-            ],
+            &["6:53: parts[0].rules[0].scale: must be greater than 0, because nothing is subtracted from a histogram"],
         ),
         (
             "{family: q, metric: system.cpu.utilization, scale: 0}",
-            &[
-                "6:53: parts[0].rules[0].scale: must be greater than 0, because nothing is subtracted from a gauge",
-            ],
+            &["6:53: parts[0].rules[0].scale: must be greater than 0, because nothing is subtracted from a gauge"],
         ),
         (
             "{family: q, metric: mail.complaints, fall: accumulate, fallback: true}",
@@ -281,7 +277,8 @@ fn only_the_required_part_of_a_system_with_windows_has_counters() {
 fn a_counter_of_a_system_with_windows_has_no_fall() {
     let text = |fall: &str| with_rule(&format!("{{family: c, metric: mail.complaints, fall: {fall}}}"));
     let windowed = |fall| text(fall).replace("    requests", "    window: {every: hour}\n    requests");
-    let message = "parts[0].rules[0].fall: is not for a system with windows: a sum of a window is held in its window, and added up once; remove it";
+    let message =
+        "parts[0].rules[0].fall: is not for a system with windows: a sum of a window is held in its window, and added up once; remove it";
     for fall in ["hold", "accumulate", "rebase"] {
         assert_eq!(problems(&windowed(fall)), [format!("7:46: {message}")]);
         assert_eq!(problems(&text(fall).replace("parts:", "windowed: true\nparts:")), [format!("7:46: {message}")]);

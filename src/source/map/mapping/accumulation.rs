@@ -64,6 +64,7 @@ impl Mapping<'_> {
         }
         for attributes in absent.into_iter().filter(|_| !may_lack_series) {
             self.trace(|trace| trace.zero(&attributes));
+            self.contribute(rule, &attributes);
             self.points.add(rule.metric, attributes, 0.0, Addend::of(rule, true));
         }
     }

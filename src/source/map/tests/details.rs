@@ -38,8 +38,7 @@ fn several_series_with_one_label_value_are_one_value_of_a_detail() {
         Rule::new(&["all"], &QUEUE_DEPTH).with(&[(&QUEUE_STATE, "active")]),
         Rule::new(&["of"], &QUEUE_DEPTH).with(&[(&QUEUE_STATE, "active")]).scale(10.0).detail("d", &DESTINATION_DOMAIN),
     ];
-    const PAGE: &str =
-        "all 150;of{d=\"x\",q=\"1\"} 3;of{d=\"y\"} 4;of{d=\"x\",q=\"2\"} 2;of{d=\"z\",q=\"1\"} 1;of{d=\"z\",q=\"2\"} 2;of{d=\"n\",q=\"1\"} 1";
+    const PAGE: &str = "all 150;of{d=\"x\",q=\"1\"} 3;of{d=\"y\"} 4;of{d=\"x\",q=\"2\"} 2;of{d=\"z\",q=\"1\"} 1;of{d=\"z\",q=\"2\"} 2;of{d=\"n\",q=\"1\"} 1";
     for (top, page, expected) in [
         (1, PAGE.to_owned(), "x 50; _OTHER 100"),
         (2, PAGE.to_owned(), "x 50; y 40; _OTHER 60"),

@@ -1,0 +1,72 @@
+//! Detects points that lack the values of a part whose request failed.
+//!
+//! Native series that are not counters may vanish, so a point without one of them is not wrong. But a part whose request failed reports
+//! nothing, and the rest of the sum is too small. So a point to which an earlier response of such a part belongs is omitted until the part
+//! is back, or has been missing for [`ABSENT_AGE_MAX`].
+
+use crate::model::Kind;
+use crate::source::{Rule, Source};
+use foldhash::fast::RandomState;
+use std::collections::{HashMap, HashSet};
+use std::time::{Duration, SystemTime};
+
+/// The time after which a missing part no longer counts as failed: a reload may have removed it.
+const ABSENT_AGE_MAX: Duration = Duration::from_secs(3600);
+/// The largest number of pairs of a part and a point of a target that are stored. If other points lack a part, that is not detected.
+const CONTRIBUTIONS_MAX: usize = 100_000;
+
+/// The points to which each part has contributed, of metrics that several parts report.
+#[derive(Clone, Debug, Default)]
+pub(super) struct PartContributions {
+    /// By the name of the part and the identity of the point.
+    known: HashMap<(&'static str, u64), Contribution, RandomState>,
+    /// The number of the current poll.
+    poll: u32,
+    /// The time of the current poll in Unix seconds.
+    now: u64,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Contribution {
+    /// The number of the last poll in which the part contributed.
+    poll: u32,
+    /// The time of that poll in Unix seconds.
+    at: u64,
+}
+
+impl PartContributions {
+    /// Begins a poll.
+    pub(super) fn start(&mut self, now: SystemTime) {
+        self.poll = self.poll.wrapping_add(1);
+        self.now = now.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs();
+    }
+
+    /// Adds a part that contributes to a point in the current poll.
+    pub(super) fn add(&mut self, part: &'static str, point: u64) {
+        if self.known.len() < CONTRIBUTIONS_MAX || self.known.contains_key(&(part, point)) {
+            self.known.insert((part, point), Contribution { poll: self.poll, at: self.now });
+        }
+    }
+
+    /// Ends the poll of these parts. Returns the points of the current poll that lack another part.
+    pub(super) fn finish(&mut self, parts: &[&'static str]) -> HashSet<u64> {
+        let (poll, now) = (self.poll, self.now);
+        let is_recent = |known: &Contribution| now.saturating_sub(known.at) <= ABSENT_AGE_MAX.as_secs();
+        // A part that was read and contributes no longer has no such series any more.
+        self.known.retain(|(part, _), known| known.poll == poll || !parts.contains(part) && is_recent(known));
+        let current: HashSet<u64> = self.known.iter().filter(|(_, known)| known.poll == poll).map(|((_, point), _)| *point).collect();
+        let absent = self.known.iter().filter(|(_, known)| known.poll != poll).map(|((_, point), _)| *point);
+        absent.filter(|point| current.contains(point)).collect()
+    }
+}
+
+/// Returns the metrics to whose points rules of several parts may contribute.
+pub(super) fn metrics_of_several_parts(source: &Source) -> HashSet<&'static str> {
+    let mut parts: HashMap<&'static str, &'static str> = HashMap::new();
+    let contributes = |rule: &Rule| !rule.fallback && rule.detail.is_none() && rule.metric.kind != Kind::Histogram;
+    let rules = source.rules().filter(|(_, rule)| source.parts.len() > 1 && contributes(rule));
+    rules
+        .filter(|(part, rule)| *parts.entry(rule.metric.name).or_insert(part.name) != part.name)
+        .map(|(_, rule)| rule.metric.name)
+        .collect()
+}
