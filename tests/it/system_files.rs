@@ -3,6 +3,7 @@
 
 mod commands;
 mod json_schema;
+mod numbers;
 
 use crate::support::program::Program;
 use crate::support::{Described, postmeter, stderr, stdout, wait_until_async};
