@@ -9,6 +9,7 @@ use super::http_error::{before_response, general_status_hint, was_closed};
 use super::poll_limits::Limits;
 use super::rate_budget::{RateBudget, Scope};
 use super::response::Response;
+use super::target_credentials::TargetCredentials;
 use crate::config;
 use crate::net::{Redactor, masked_url, retry_after};
 use crate::source::{Part, Request, ResponseBody, TARGET_URL, TextFormat, check_complete};
@@ -157,10 +158,10 @@ impl HttpClient {
         self.budget().wait(now, Scope::Part(part.name))
     }
 
-    /// Redacts the secrets of a request with this credential.
-    pub(super) fn redactor(&self, authorization: Option<&HeaderValue>) -> Redactor {
+    /// Redacts the secrets of all requests to the target, with these credentials.
+    pub(super) fn redactor(&self, credentials: &TargetCredentials) -> Redactor {
         let urls = [Some(self.url.as_str()), self.proxy.as_deref()];
-        Redactor::new(self.headers.values().chain(authorization), urls.into_iter().flatten())
+        credentials.redactor(self.headers.values(), urls.into_iter().flatten())
     }
 
     fn budget(&self) -> MutexGuard<'_, RateBudget> {

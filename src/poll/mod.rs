@@ -50,6 +50,7 @@ mod response;
 mod scrape_schedule;
 mod state;
 mod target;
+mod target_credentials;
 mod target_list;
 mod target_status;
 mod tickets;

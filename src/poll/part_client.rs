@@ -8,6 +8,7 @@ use super::deadline::Deadline;
 use super::http_client::{FilledRequest, HttpClient};
 use super::part_credentials::PartCredentials;
 use super::poll_limits::Limits;
+use super::target_credentials::TargetCredentials;
 use super::tickets::Tickets;
 use super::window::RequestedWindow;
 use crate::config;
@@ -29,7 +30,7 @@ const LIST_READS_MAX: usize = 4;
 pub(super) struct PartClient {
     pub(super) part: &'static Part,
     pub(super) requests: Vec<&'static Request>,
-    pub(super) credentials: PartCredentials,
+    pub(super) credentials: Arc<PartCredentials>,
     body_bytes_max: usize,
     pub(super) required: bool,
     state: Mutex<PartState>,
@@ -57,12 +58,20 @@ pub(super) struct PartState {
 #[derive(Clone, Debug)]
 pub(super) struct TargetShared {
     pub(super) client: Arc<HttpClient>,
+    pub(super) credentials: Arc<TargetCredentials>,
     pub(super) limits: Limits,
     pub(super) tickets: Tickets,
     /// The target's last poll failed.
     pub(super) is_failing: bool,
     /// The deadline of the current request.
     pub(super) deadline: Deadline,
+}
+
+impl TargetShared {
+    /// Redacts the secrets of all requests to the target: a server may repeat them in any response.
+    pub(super) fn redactor(&self) -> Redactor {
+        self.client.redactor(&self.credentials)
+    }
 }
 
 /// The request for one page.
@@ -81,7 +90,7 @@ pub(super) struct PartBody {
 }
 
 impl PartClient {
-    pub(super) fn new(target: &config::Target, part: &config::TargetPart) -> Self {
+    pub(super) fn new(target: &config::Target, part: &config::TargetPart, credentials: &TargetCredentials) -> Self {
         let is_configured = |request: &&Request| target.format.as_deref() == Some(request.format);
         let required = part.part.name == target.source.required().name;
         let requests = match part.part.requests.iter().find(is_configured).filter(|_| required) {
@@ -101,7 +110,7 @@ impl PartClient {
             raw_requested: None,
             body_bytes: 0,
         });
-        let credentials = PartCredentials::new(part.part, &part.credentials);
+        let credentials = credentials.of_part(part);
         Self { part: part.part, requests, credentials, body_bytes_max, required, state }
     }
 
@@ -277,8 +286,9 @@ impl PartClient {
         // The limit applies to all pages together.
         let left = self.body_bytes_max.saturating_sub(*bytes);
         let expected = self.state().body_bytes.min(left);
+        self.credentials.record_sent(authorization);
         let result = shared.client.request(self.part, request, filled, authorization, (expected, left), &mut memory).await;
-        let redacted = |error: PollError| error.redacted(&shared.client.redactor(authorization));
+        let redacted = |error: PollError| error.redacted(&shared.redactor());
         let body = match result {
             Err(PollError::TooLarge(_)) => return Err(PollError::TooLarge(self.body_bytes_max)),
             other => other.map_err(redacted)?,
@@ -289,11 +299,6 @@ impl PartClient {
         // Parsing continues after the deadline, and keeps its memory until it has ended.
         let (parsed, _) = run_blocking_if_large(body_bytes, move || (read(body), memory)).await?;
         parsed.map_err(|error| redacted(PollError::of_read(error, self.part.unauthorized_hint)))
-    }
-
-    /// Redacts the secrets of the part's requests.
-    pub(super) fn redactor(&self, client: &HttpClient) -> Redactor {
-        client.redactor(self.state().authorization.as_ref()).and(self.credentials.redactor())
     }
 
     pub(super) fn state(&self) -> MutexGuard<'_, PartState> {

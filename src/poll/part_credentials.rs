@@ -3,10 +3,13 @@
 use super::PollError;
 use super::tickets::Login;
 use crate::config::{self, Secret, SecretError};
-use crate::net::{FileThread, Redactor, secret_header};
+use crate::net::{FileThread, secret_header};
 use crate::source::Part;
 use http::{HeaderName, HeaderValue};
 use parking_lot::Mutex;
+
+/// The number of credentials that were sent last and are redacted: a response to the one before may still be under way.
+const SENT_MAX: usize = 2;
 
 /// The credentials of a part.
 #[derive(Debug)]
@@ -16,6 +19,8 @@ pub(super) struct PartCredentials {
     files: FileThread,
     /// The values that were read last from files.
     last_read: Mutex<Vec<Secret>>,
+    /// The headers that were sent last, also those with tickets.
+    last_sent: Mutex<Vec<HeaderValue>>,
 }
 
 /// A password and a token.
@@ -23,7 +28,18 @@ type Values = (Option<String>, Option<String>);
 
 impl PartCredentials {
     pub(super) fn new(part: &'static Part, configured: &config::Credentials) -> Self {
-        Self { part, configured: configured.clone(), files: FileThread::default(), last_read: Mutex::default() }
+        Self {
+            part,
+            configured: configured.clone(),
+            files: FileThread::default(),
+            last_read: Mutex::default(),
+            last_sent: Mutex::default(),
+        }
+    }
+
+    /// The part with these credentials.
+    pub(super) const fn part(&self) -> &'static Part {
+        self.part
     }
 
     /// Returns the value of the header with the credential. `None` if the part needs none.
@@ -51,12 +67,25 @@ impl PartCredentials {
         }
     }
 
-    /// Redacts the secrets, from files as they were read last: a server may repeat them. Reads no file.
-    pub(super) fn redactor(&self) -> Redactor {
+    /// Records the header with a credential that is about to be sent.
+    pub(super) fn record_sent(&self, header: Option<&HeaderValue>) {
+        let mut sent = self.last_sent.lock();
+        if let Some(header) = header.filter(|header| !sent.contains(header)) {
+            sent.insert(0, header.clone());
+            sent.truncate(SENT_MAX);
+        }
+    }
+
+    /// The headers that were sent last.
+    pub(super) fn sent(&self) -> Vec<HeaderValue> {
+        self.last_sent.lock().clone()
+    }
+
+    /// The secrets, from files as they were read last. Reads no file.
+    pub(super) fn values(&self) -> Vec<String> {
         let fixed = self.secrets().filter(|secret| !secret.may_change()).cloned();
         let secrets: Vec<Secret> = fixed.chain(self.last_read.lock().iter().cloned()).collect();
-        let values: Vec<String> = secrets.iter().filter_map(|secret| secret.read().ok()).collect();
-        Redactor::of(values.iter().map(String::as_str))
+        secrets.iter().filter_map(|secret| secret.read().ok()).collect()
     }
 
     fn secrets(&self) -> impl Iterator<Item = &Secret> {

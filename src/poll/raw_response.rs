@@ -13,7 +13,6 @@ use super::window::{self, RequestedWindow};
 use super::{PollError, PollRefusal, Target};
 use crate::net::Escaped;
 use crate::source::{Credential, Request};
-use http::HeaderValue;
 use http::header::CONTENT_TYPE;
 use std::pin::pin;
 use std::time::{Duration, Instant};
@@ -76,11 +75,8 @@ impl Target {
         let shared = TargetShared { deadline: deadline.clone(), ..shared };
         let mut memory = shared.limits.bodies.body(Lane::of(shared.is_failing), deadline.clone());
         let window = window::containing(&self.config.window, (self.clock)()).in_zone(self.config.window.zone());
-        let mut sent = None;
         let read = async {
-            let (opened, authorization) = client.open(&shared, &window).await;
-            sent = authorization;
-            let mut response = opened?;
+            let mut response = client.open(&shared, &window).await?;
             let status = response.status().as_u16();
             if status == 429 {
                 shared.client.record_rejection(client.part, response.headers());
@@ -97,7 +93,7 @@ impl Target {
             Ok((status, content_type.unwrap_or_default(), body))
         };
         let result = deadline.run(pin!(read)).await;
-        let redactor = self.redactor().and(shared.client.redactor(sent.as_ref()));
+        let redactor = shared.redactor();
         let (status, content_type, mut body) = result.map_err(|error| error.redacted(&redactor))?;
         let is_cut = body.len() > RAW_BYTES_MAX;
         body.truncate(RAW_BYTES_MAX);
@@ -133,25 +129,21 @@ impl PartClient {
         Ok(())
     }
 
-    /// Requests the first page without reading it. Returns the response, and the credential that was sent.
-    pub(super) async fn open(&self, shared: &TargetShared, window: &RequestedWindow) -> (Result<Response, PollError>, Option<HeaderValue>) {
+    /// Requests the first page without reading it.
+    pub(super) async fn open(&self, shared: &TargetShared, window: &RequestedWindow) -> Result<Response, PollError> {
         let Some(request) = self.requests.get(self.state().request).copied() else {
-            return (Err(PollError::Malformed("this part has no request".into())), None);
+            return Err(PollError::Malformed("this part has no request".into()));
         };
         let authorization = match self.part.credential {
-            Credential::Ticket(ticket) => match self.credentials.login().await {
-                Ok(login) => shared.tickets.current(self.part, ticket, &login, shared).await.map(Some),
-                Err(error) => Err(error),
-            },
-            _ => self.credentials.header_value().await,
-        };
-        let authorization = match authorization {
-            Ok(authorization) => authorization,
-            Err(error) => return (Err(error), None),
+            Credential::Ticket(ticket) => {
+                let login = self.credentials.login().await?;
+                Some(shared.tickets.current(self.part, ticket, &login, shared).await?)
+            }
+            _ => self.credentials.header_value().await?,
         };
         let filled = self.fill(request, window, 1);
-        let opened = shared.client.open(self.part, request, &filled, authorization.as_ref()).await;
-        (opened, authorization)
+        self.credentials.record_sent(authorization.as_ref());
+        shared.client.open(self.part, request, &filled, authorization.as_ref()).await
     }
 }
 

@@ -28,7 +28,7 @@ impl RecordReader {
         records: &'static DeliveryLogApi,
         shared: TargetShared,
     ) -> Self {
-        Self { client: PartClient::new(target, &messages.part), shared, records, timeout: target.timeout }
+        Self { client: PartClient::new(target, &messages.part, &shared.credentials), shared, records, timeout: target.timeout }
     }
 
     /// The name of the part, as in `postmeter.poll.part`.

@@ -21,6 +21,7 @@ use super::recent::history::History;
 use super::recent::key_figures::figures_of;
 use super::refresh::Refresh;
 use super::state::TargetState;
+use super::target_credentials::TargetCredentials;
 use super::tickets::Tickets;
 use super::totals_file::{TotalsFile, TotalsState};
 use super::waiters::Waiters;
@@ -89,12 +90,13 @@ impl Target {
         let client = Arc::new(HttpClient::new(&config, &limits)?);
         let shared = TargetShared {
             client,
+            credentials: Arc::new(TargetCredentials::new(&config)),
             limits,
             tickets: Tickets::default(),
             is_failing: false,
             deadline: Deadline::new(Instant::now(), config.timeout),
         };
-        let parts = config.parts.iter().map(|part| Arc::new(PartClient::new(&config, part))).collect();
+        let parts = config.parts.iter().map(|part| Arc::new(PartClient::new(&config, part, &shared.credentials))).collect();
         let history = history_of(&config);
         let breaker = CircuitBreaker::new(config.min_interval, config.backoff_max);
         let records = Arc::new(RecordArrival::new(&config));
@@ -129,8 +131,9 @@ impl Target {
         }
         let deadline = Deadline::new(Instant::now(), config.timeout);
         let (client, limits) = (Arc::new(client), before.shared.limits.clone());
-        let shared = TargetShared { client, limits, tickets: Tickets::default(), is_failing: false, deadline };
-        let parts = config.parts.iter().map(|part| Arc::new(PartClient::new(&config, part))).collect();
+        let credentials = Arc::new(TargetCredentials::new(&config));
+        let shared = TargetShared { client, credentials, limits, tickets: Tickets::default(), is_failing: false, deadline };
+        let parts = config.parts.iter().map(|part| Arc::new(PartClient::new(&config, part, &shared.credentials))).collect();
         let (waiters, state, refresh) = (Waiters::default(), Mutex::new(state), Refresh::default());
         let totals_file = totals_file(&config, &shared.limits);
         Ok(Arc::new(Self { config, shared, parts, clock: before.clock, polling, waiters, state, refresh, totals_file, records }))
@@ -194,7 +197,7 @@ impl Target {
     /// Redacts the secrets that requests to the server contain: a server may repeat them in its responses.
     #[must_use]
     pub fn redactor(&self) -> Redactor {
-        self.parts.iter().map(|part| part.redactor(&self.shared.client)).fold(Redactor::default(), Redactor::and)
+        self.shared.redactor()
     }
 
     /// Returns a reading as [`Self::reading`] does, but waits for at most `limit`. After that the target is down for this caller. Optional

@@ -4,7 +4,7 @@ use super::PollError;
 use super::admission::Lane;
 use super::http_client::FilledRequest;
 use super::part_client::TargetShared;
-use crate::net::{Redactor, secret_header};
+use crate::net::secret_header;
 use crate::source::{Part, Reader, Request, Ticket};
 use http::HeaderValue;
 use std::fmt;
@@ -116,7 +116,7 @@ async fn request_ticket(part: &Part, ticket: &'static Ticket, login: &Login, sha
     let filled = FilledRequest { path: ticket.path.to_owned(), body: Some(ticket.form(&login.username, &login.password)) };
     let mut memory = shared.limits.bodies.body(Lane::of(shared.is_failing), shared.deadline.clone());
     let response = shared.client.request(part, &request, &filled, None, (0, RESPONSE_BYTES_MAX), &mut memory).await;
-    let response = response.map_err(|error| error.redacted(&Redactor::of([login.password.as_str()])))?;
+    let response = response.map_err(|error| error.redacted(&shared.redactor()))?;
     let unusable = |reason: &str| PollError::Auth { reason: reason.to_owned(), hint: part.unauthorized_hint };
     let issued = ticket.find(&response.bytes).ok_or_else(|| unusable("the server issued no ticket for this login"))?;
     secret_header(&ticket.cookie_header(&issued)).ok_or_else(|| unusable("the ticket has characters that a cookie cannot have"))

@@ -129,6 +129,23 @@ async fn a_credential_that_a_server_repeats_is_redacted() {
     }
 }
 
+#[tokio::test]
+async fn the_credential_of_another_part_is_redacted() {
+    let server = Server::start(|_, request| {
+        let body = if request.starts_with("GET /metrics") { format!("no such token: {SECRET}") } else { "{}".to_owned() };
+        send(response("200 OK", body))
+    })
+    .await;
+    let keys = format!("system: stalwart, url: '{}', username: user, password: other-password", server.url());
+    for parts in ["{queue: {token: '${env:SECRET}'}}", "{queue: {username: user, password: '${env:SECRET}'}}"] {
+        let target = target(&format!("{keys}, parts: {parts}"));
+        fails(&target, &target.reading().await, "malformed", "***");
+        let raw = target.raw_response(None).await.unwrap();
+        assert!(raw.body.contains("no such token: ***"), "{}", raw.body);
+        has_no_secret(&raw.body);
+    }
+}
+
 /// A server that responds with the request header `what` in text that is not valid JSON.
 async fn echo(what: &'static str) -> Server {
     Server::start(move |_, request| {

@@ -128,6 +128,33 @@ async fn a_ticket_is_redacted_in_errors_and_logs() {
 }
 
 #[tokio::test]
+async fn the_password_of_a_ticket_is_redacted_in_every_response() {
+    let log = Log::begin();
+    let password = format!("{SECRET}=x/y");
+    let forms = [password.clone(), format!("{SECRET}%3Dx%2Fy")];
+    let repeated: Arc<Mutex<String>> = Arc::default();
+    let body = repeated.clone();
+    let server = Server::start(move |_, request| {
+        let is_login = request.starts_with("POST ");
+        let body = if is_login { json!({"data": {"ticket": "T1-of-the-gateway"}}).to_string() } else { body.lock().unwrap().clone() };
+        send(response("200 OK", body))
+    })
+    .await;
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("password");
+    std::fs::write(&file, &password).unwrap();
+    for key in [format!("password: '{password}'"), format!("password_file: '{}'", file.display())] {
+        let target = target(&format!("system: pmg, url: '{}', username: u@pmg, {key}", server.url()));
+        for text in &forms {
+            *repeated.lock().unwrap() = json!({ text.as_str(): 1 }).to_string();
+            fails(&target, &target.reading().await, "malformed", "***");
+            has_no_secret(&target.redactor().redacted(text.clone()));
+        }
+    }
+    has_no_secret(&log.text());
+}
+
+#[tokio::test]
 async fn a_login_without_a_ticket_is_an_error() {
     let server = Server::always(response("200 OK", json!({"data": {"NeedTFA": 1}}).to_string())).await;
     let target = target(&format!("system: pmg, url: '{}', username: u@pmg, password: p", server.url()));
