@@ -50,7 +50,7 @@ impl Secret {
         Self { template: Template::plain(value), environment: Environment::default() }
     }
 
-    /// Returns the current value, without a line break at the end of a file.
+    /// Returns the current value, without a byte order mark at the beginning of a file and a line break at its end.
     ///
     /// # Errors
     /// The value cannot be read or is empty.

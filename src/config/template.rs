@@ -3,6 +3,7 @@
 //! The syntax is that of the OpenTelemetry Collector. Paths are relative to the working directory, as they are there.
 
 use super::{Environment, SecretError};
+use crate::model::without_byte_order_mark;
 use crate::net::{open_regular_file, read_limited};
 use std::path::{Path, PathBuf};
 
@@ -131,5 +132,7 @@ fn read(path: &Path) -> Result<String, SecretError> {
     }
     let mut text = String::from_utf8(bytes).map_err(|_| SecretError::NotText(path.to_owned()))?;
     text.truncate(text.trim_end_matches(['\n', '\r']).len());
+    // Editors of Windows write it, and it is invisible.
+    text.drain(..text.len() - without_byte_order_mark(&text).len());
     Ok(text)
 }

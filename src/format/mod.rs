@@ -20,6 +20,11 @@ pub enum ReadError {
     /// The response is an HTML page.
     #[error("the response is an HTML page instead of metrics: a login page or a proxy's error; check the url")]
     Html,
+    /// The response is an XML document, but not a web page.
+    #[error(
+        "the response is an XML document instead of metrics; check the url, and whether the server offers JSON or the Prometheus format"
+    )]
+    Xml,
     /// The response is empty.
     #[error("the response has no metrics in it")]
     Empty,

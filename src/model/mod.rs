@@ -6,6 +6,7 @@
 //! [`Metric`]s that are declared in [`vocabulary`]: fixed names, closed sets of attribute values, tens of series. Only a rule of `source`
 //! converts one to the other, so that text of a server cannot become a canonical attribute by accident.
 
+mod byte_order_mark;
 mod exponential;
 mod families;
 mod histogram;
@@ -33,6 +34,7 @@ mod unit;
 mod unix_time;
 pub mod vocabulary;
 
+pub use byte_order_mark::without_byte_order_mark;
 pub use exponential::{ExponentialBuckets, ZERO_THRESHOLD};
 pub(crate) use families::buffer_with_capacity;
 pub use families::{

@@ -115,7 +115,7 @@ impl PollError {
     #[must_use]
     pub fn of_read(error: ReadError, hint: &'static str) -> Self {
         match error {
-            ReadError::Html | ReadError::Empty | ReadError::Malformed(_) | ReadError::OtherExporter(_) => {
+            ReadError::Html | ReadError::Xml | ReadError::Empty | ReadError::Malformed(_) | ReadError::OtherExporter(_) => {
                 Self::Malformed(error.to_string())
             }
             ReadError::Refused(_) => Self::Api(error.to_string()),

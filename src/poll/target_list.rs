@@ -5,6 +5,7 @@ use super::client_builder::{CONNECT_TIMEOUT, ClientError, build_client, header_m
 use super::http_error::{before_response, general_status_hint};
 use super::response::Response;
 use crate::config::TargetsHttp;
+use crate::model::without_byte_order_mark;
 use crate::net::{FileThread, Redactor, secret_header};
 use http::header::{ACCEPT, AUTHORIZATION, HeaderMap, HeaderValue};
 use reqwest::{Client, StatusCode, Url};
@@ -60,5 +61,6 @@ async fn send(list: &TargetsHttp, client: Client, url: Url, headers: HeaderMap) 
         }
         body.extend_from_slice(&chunk);
     }
-    String::from_utf8(body).map_err(|_| PollError::Malformed("the response is not UTF-8 text".to_owned()))
+    let text = String::from_utf8(body).map_err(|_| PollError::Malformed("the response is not UTF-8 text".to_owned()))?;
+    Ok(without_byte_order_mark(&text).to_owned())
 }

@@ -55,6 +55,13 @@ async fn a_new_token_is_used_in_the_same_poll() {
 }
 
 #[tokio::test]
+async fn a_byte_order_mark_is_not_part_of_the_token() {
+    let it = Rotated::new(&format!("\u{feff}{SECRET}\r\n")).await;
+    is_good(&it.target.reading().await);
+    assert_eq!(it.server.count(), 1);
+}
+
+#[tokio::test]
 async fn a_rejected_token_is_sent_once_per_poll() {
     let it = Rotated::new(SECRET).await;
     it.server_wants("B");

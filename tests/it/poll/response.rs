@@ -1,7 +1,7 @@
 //! Responses: status, size, compression, headers.
 
 use crate::poll::common::{Act, GOOD, Server, chunked, emailengine, fails, gzip, is_good, response, send, target, value};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 async fn fails_with(bytes: impl Into<Vec<u8>>, error_type: &str, message: &str) {
     let bytes = bytes.into();
@@ -37,6 +37,8 @@ async fn a_redirect_is_not_followed() {
 #[tokio::test]
 async fn bodies_that_are_not_metrics() {
     fails_with(response("200 OK\r\nContent-Type: text/plain", "\n <!DOCTYPE html><html>Log in</html>"), "malformed", "HTML page").await;
+    let xml = "\u{feff}<?xml version=\"1.0\"?><status><queue>1</queue></status>";
+    fails_with(response("200 OK\r\nContent-Type: text/xml", xml), "malformed", "an XML document instead of metrics").await;
     fails_with(response("200 OK", ""), "malformed", "no metrics in it").await;
     fails_with(response("200 OK", "\n\n"), "malformed", "no metrics in it").await;
 }
@@ -47,6 +49,15 @@ async fn the_content_type_does_not_matter() {
         let server = Server::always(response(&format!("200 OK\r\nContent-Type: {content_type}"), GOOD)).await;
         is_good(&emailengine(&server.url()).reading().await);
     }
+}
+
+#[tokio::test]
+async fn a_byte_order_mark_is_not_part_of_the_response() {
+    let server = Server::always(response("200 OK", "\u{feff}events{event=\"messageSent\"} 7\nserver_memory 1\n")).await;
+    let reading = emailengine(&server.url()).reading().await;
+    is_good(&reading);
+    let names: Vec<String> = reading.points(Instant::now()).iter().map(|point| format!("{} {}", point.metric.name, point.value)).collect();
+    assert!(names.iter().any(|point| point.ends_with(" 7")), "{names:?}");
 }
 
 #[tokio::test]
