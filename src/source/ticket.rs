@@ -1,6 +1,7 @@
 //! Tickets: credentials that a server issues for a user name and a password, for a limited time.
 
 use crate::format::json_paths::JsonPath;
+use crate::model::without_byte_order_mark;
 use std::time::Duration;
 
 /// The request for a ticket, and the cookie that carries it.
@@ -24,29 +25,40 @@ impl Ticket {
     /// The body of the request for a ticket: a form.
     #[must_use]
     pub fn form(&self, username: &str, password: &str) -> String {
-        let (username, password) = (percent_encoded(username), percent_encoded(password));
+        let (username, password) = (percent_encoded(username, is_unreserved), percent_encoded(password, is_unreserved));
         format!("{}={username}&{}={password}", self.username_field, self.password_field)
     }
 
     /// Returns the ticket in a response.
     #[must_use]
     pub fn find(&self, response: &[u8]) -> Option<String> {
-        let text = std::str::from_utf8(response).ok()?;
+        let text = without_byte_order_mark(std::str::from_utf8(response).ok()?);
         JsonPath::parse_single(self.value).ok()?.text_in(text).filter(|ticket| !ticket.is_empty())
     }
 
-    /// The value of the header that carries a ticket.
+    /// The value of the header that carries a ticket. The ticket is sent unchanged, because a server need not decode a cookie; only bytes that a
+    /// cookie cannot contain are encoded.
     #[must_use]
     pub fn cookie_header(&self, ticket: &str) -> String {
-        format!("{}={}", self.cookie, percent_encoded(ticket))
+        format!("{}={}", self.cookie, percent_encoded(ticket, is_cookie_octet))
     }
 }
 
-/// Encodes all characters that have a meaning in a form or in a cookie.
-fn percent_encoded(text: &str) -> String {
+/// Returns true for a character that no URL and no form encodes (RFC 3986).
+const fn is_unreserved(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~')
+}
+
+/// Returns true for a byte that the value of a cookie can contain: `cookie-octet` of RFC 6265.
+const fn is_cookie_octet(byte: u8) -> bool {
+    byte.is_ascii_graphic() && !matches!(byte, b'"' | b',' | b';' | b'\\')
+}
+
+/// Encodes all other bytes than these.
+fn percent_encoded(text: &str, is_plain: fn(u8) -> bool) -> String {
     let mut encoded = String::with_capacity(text.len());
     for byte in text.bytes() {
-        if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
+        if is_plain(byte) {
             encoded.push(char::from(byte));
         } else {
             encoded.push_str(&format!("%{byte:02X}"));
@@ -71,12 +83,15 @@ mod tests {
     #[test]
     fn a_form_and_a_cookie_are_encoded() {
         assert_eq!(TICKET.form("a@b", "p&=% \u{e4}+~"), "username=a%40b&password=p%26%3D%25%20%C3%A4%2B~");
-        assert_eq!(TICKET.cookie_header("PMG:a@b:6B::x+/="), "AuthCookie=PMG%3Aa%40b%3A6B%3A%3Ax%2B%2F%3D");
+        assert_eq!(TICKET.cookie_header("PMG:a@b:6B::x+/="), "AuthCookie=PMG:a@b:6B::x+/=");
+        assert_eq!(TICKET.cookie_header("a%3Ab!#$&'()*<=>?[]^`{|}~"), "AuthCookie=a%3Ab!#$&'()*<=>?[]^`{|}~");
+        assert_eq!(TICKET.cookie_header("a b\t;,\"\\\u{7f}\r\n\u{e4}"), "AuthCookie=a%20b%09%3B%2C%22%5C%7F%0D%0A%C3%A4");
     }
 
     #[test]
     fn a_response_has_a_ticket_or_not() {
         assert_eq!(TICKET.find(br#"{"data":{"ticket":"T1","role":"audit"}}"#).as_deref(), Some("T1"));
+        assert_eq!(TICKET.find("\u{feff}{\"data\":{\"ticket\":\"T1\"}}".as_bytes()).as_deref(), Some("T1"));
         for response in [&b""[..], b"null", br#"{"data":null}"#, br#"{"data":{"ticket":""}}"#, br#"{"data":{"ticket":7}}"#, b"\xff{}"] {
             assert_eq!(TICKET.find(response), None, "{response:?}");
         }

@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex};
 
 /// The ticket number `n`, and the cookie that carries it.
 fn ticket(n: usize) -> (String, String) {
-    (format!("PMG:u@pmg:{n}::{SECRET}+{n}/="), format!("PMGAuthCookie=PMG%3Au%40pmg%3A{n}%3A%3A{SECRET}%2B{n}%2F%3D"))
+    (format!("PMG:u@pmg:{n}::{SECRET}+{n}/="), format!("PMGAuthCookie=PMG:u@pmg:{n}::{SECRET}+{n}/="))
 }
 
 /// A gateway that accepts the ticket with the highest number, and only this password.
