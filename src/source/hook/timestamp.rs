@@ -9,6 +9,11 @@ const EARLIEST: Duration = Duration::from_secs(946_684_800);
 /// The time by which the clock of a mail server may be ahead.
 const AHEAD_MAX: Duration = Duration::from_secs(24 * 3600);
 
+/// The factors of units that are a decimal part of a second, and by how many digits they move the point.
+const DECIMAL_SCALES: [(f64, usize); 4] = [(1.0, 0), (1e-3, 3), (1e-6, 6), (1e-9, 9)];
+/// The largest number of digits of whole seconds.
+const SECONDS_DIGITS_MAX: usize = 12;
+
 /// A time as the duration since the Unix epoch, if it is plausible.
 pub(super) fn read(found: &Found<'_>, scale: f64, age_max: Option<Duration>, received_at: SystemTime) -> Option<Duration> {
     let time = parse(found, scale)?;
@@ -34,13 +39,55 @@ fn parse(found: &Found<'_>, scale: f64) -> Option<Duration> {
     Duration::try_from(timestamp.as_duration()).ok()
 }
 
-/// The time of a decimal number. The digits after the point are used as they are written, so that 0.1 s is not 0.0999 s.
+/// The time of a decimal number. The digits are used as they are written, so that 0.1 s is not 0.0999 s; of milliseconds and smaller units,
+/// the point is moved.
 fn of_number(text: &str, scale: f64) -> Option<Duration> {
     let number: f64 = text.parse().ok()?;
+    let shift = DECIMAL_SCALES.iter().find(|(decimal, _)| decimal.to_bits() == scale.to_bits()).map(|(_, shift)| *shift);
+    let exact = shift.and_then(|shift| of_decimal(text, shift));
+    exact.or_else(|| Duration::try_from_secs_f64(number * scale).ok())
+}
+
+/// The time of a decimal number without sign and exponent whose point is moved to the left by a number of digits.
+fn of_decimal(text: &str, shift: usize) -> Option<Duration> {
     let (whole, fraction) = text.split_once('.').unwrap_or((text, ""));
-    if scale.to_bits() == 1.0_f64.to_bits() && whole.len() <= 12 && fraction.bytes().all(|b| b.is_ascii_digit()) {
-        let nanos = fraction.bytes().chain(std::iter::repeat(b'0')).take(9).fold(0_u32, |sum, digit| sum * 10 + u32::from(digit - b'0'));
-        return Some(Duration::new(whole.parse().ok()?, nanos));
+    let is_decimal = |digits: &str| digits.bytes().all(|b| b.is_ascii_digit());
+    if whole.is_empty() || whole.len() > SECONDS_DIGITS_MAX + shift || !is_decimal(whole) || !is_decimal(fraction) {
+        return None;
     }
-    Duration::try_from_secs_f64(number * scale).ok()
+    let padded = format!("{whole:0>width$}", width = shift + 1);
+    let (seconds, moved) = padded.split_at(padded.len() - shift);
+    let digits = moved.bytes().chain(fraction.bytes()).chain(std::iter::repeat(b'0')).take(9);
+    let nanos = digits.fold(0_u32, |sum, digit| sum * 10 + u32::from(digit - b'0'));
+    Some(Duration::new(seconds.parse().ok()?, nanos))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::of_number;
+    use std::time::Duration;
+
+    #[test]
+    fn decimal_numbers_are_exact_in_every_decimal_unit() {
+        for (text, scale, expected) in [
+            ("1796046216.1", 1.0, Some((1_796_046_216, 100_000_000))),
+            ("1796046216", 1.0, Some((1_796_046_216, 0))),
+            ("1796046216123", 1e-3, Some((1_796_046_216, 123_000_000))),
+            ("1796046216009", 1e-3, Some((1_796_046_216, 9_000_000))),
+            ("1796046216123.4567899", 1e-3, Some((1_796_046_216, 123_456_789))),
+            ("1796046216123456", 1e-6, Some((1_796_046_216, 123_456_000))),
+            ("1796046216123456789", 1e-9, Some((1_796_046_216, 123_456_789))),
+            ("1796046216123456789.9", 1e-9, Some((1_796_046_216, 123_456_789))),
+            ("7", 1e-3, Some((0, 7_000_000))),
+            ("0007", 1e-9, Some((0, 7))),
+            ("29934103.6", 60.0, Some((1_796_046_216, 0))),
+            ("1.796046216e9", 1.0, Some((1_796_046_216, 0))),
+            ("-1", 1e-3, None),
+            ("99999999999999999999999999", 1e-3, None),
+            ("x", 1e-3, None),
+            ("", 1.0, None),
+        ] {
+            assert_eq!(of_number(text, scale), expected.map(|(seconds, nanos)| Duration::new(seconds, nanos)), "{text} {scale}");
+        }
+    }
 }
