@@ -48,9 +48,11 @@ pub struct AttributeSource {
     /// mapped.
     pub template: &'static [Piece],
     /// Pairs of a native and a canonical value. A native value can be a pattern; an equal value overrides patterns, of which the first one
-    /// that matches counts. If empty, the native value is used unchanged: for attributes without a closed set of values.
+    /// that matches counts. If there are no pairs, the native value is used unchanged: for attributes without a closed set of values. A series
+    /// whose value is empty is not mapped then.
     pub values: &'static [(&'static str, &'static str)],
-    /// The canonical value for native values that are not in the table. `None`: such a series is not mapped.
+    /// The canonical value for native values that are not in the table, also of a label that the series does not have. `None`: such a series is
+    /// not mapped.
     pub other: Option<&'static str>,
 }
 

@@ -113,7 +113,7 @@ impl AttributeSource {
     fn value_of(&self, sample: &SampleRef<'_>, has_patterns: bool) -> Option<Cow<'static, str>> {
         let native = self.native_value(sample)?;
         if self.values.is_empty() {
-            return Some(Cow::Owned(native.into_owned()));
+            return Some(native).filter(|native| !native.is_empty()).map(|native| Cow::Owned(native.into_owned()));
         }
         let equal = self.values.iter().find(|(known, _)| *known == native);
         let found = match equal {
@@ -129,7 +129,8 @@ impl AttributeSource {
             return compose(self.template, sample).map(Cow::Owned);
         }
         let value = match self.labels {
-            [label] => sample.label(label),
+            // A label that the series does not have is equal to an empty one.
+            [label] => Some(sample.label(label).unwrap_or_default()),
             labels => labels.iter().filter_map(|label| sample.label(label)).find(|value| !value.is_empty()),
         };
         // A table can have a value for series without the label.

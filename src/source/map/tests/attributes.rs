@@ -53,6 +53,24 @@ fn an_attribute_comes_from_the_first_label_that_is_not_empty() {
 }
 
 #[test]
+fn an_absent_label_is_equal_to_an_empty_one() {
+    static TABLE: &[Rule] = &[Rule::new(&["e"], &DELIVERY_FAILURES).from(&[AttributeSource::labels(&["status"], &FAILURE_KIND)
+        .by_table(&[("4*", "transient"), ("5*", "permanent")])
+        .otherwise("unknown")])];
+    static CLOSED: &[Rule] =
+        &[Rule::new(&["e"], &DELIVERY_FAILURES)
+            .from(&[AttributeSource::labels(&["status"], &FAILURE_KIND).by_table(&[("4*", "transient")])])];
+    static UNCHANGED: &[Rule] = &[Rule::new(&["e"], &DELIVERY_FAILURES).from(&[AttributeSource::labels(&["status"], &ERROR_TYPE)])];
+    for unlabelled in ["e", "e{status=\"\"}", "e{other=\"x\"}"] {
+        let body = format!("e{{status=\"451\"}} 1;{unlabelled} 2");
+        let both = "mail.delivery.failures transient 1; mail.delivery.failures unknown 2";
+        check_each(TABLE, &[(&body, both)]);
+        check_each(CLOSED, &[(&body, "mail.delivery.failures transient 1")]);
+        check_each(UNCHANGED, &[(&body, "mail.delivery.failures 451 1")]);
+    }
+}
+
+#[test]
 fn an_attribute_is_composed_of_labels() {
     static RULES: &[Rule] = &[Rule::new(&["f"], &DELIVERY_FAILURES)
         .from(&[AttributeSource::template(&[Piece::Char("code", 0), Piece::Text("."), Piece::Label("secode")], &ERROR_TYPE)])];
