@@ -4,6 +4,7 @@ use super::limits::{PATH_SERIES_MAX, STATUSES, STATUSES_MAX};
 use super::memory::Memory;
 use super::schema::REQUEST;
 use super::{series, system};
+use crate::model::FamilyType;
 use crate::source::systems::code;
 use crate::source::{PathSeries, Reader, Request, TARGET_URL, check_placeholders};
 use crate::yaml::text::suggestion;
@@ -89,7 +90,17 @@ fn decode_statuses(decoder: &mut Decoder<'_>, item: &Item<'_>) -> Vec<u16> {
 
 fn decode_series(decoder: &mut Decoder<'_>, memory: Memory, item: &Item<'_>) -> Vec<PathSeries> {
     let items = decoder.non_empty_list(item, PATH_SERIES_MAX, "series");
-    items.iter().filter_map(|item| series::decode(decoder, memory, item)).collect()
+    let mut types: Vec<(String, FamilyType)> = Vec::new();
+    let mut all = Vec::new();
+    for item in &items {
+        let Some((family, series)) = series::decode(decoder, memory, item) else { continue };
+        if types.iter().any(|(earlier, kind)| *earlier == family && *kind != series.kind) {
+            decoder.report(&item.location, format!("the family {family} has another type in an earlier series"));
+        }
+        types.push((family, series.kind));
+        all.push(series);
+    }
+    all
 }
 
 pub(super) fn decode_path<'n>(decoder: &mut Decoder<'_>, item: &Item<'n>) -> Option<&'n str> {

@@ -19,7 +19,8 @@ pub(super) fn combine_names() -> Vec<&'static str> {
     COMBINATIONS.iter().map(|(name, _)| *name).collect()
 }
 
-pub(super) fn decode(decoder: &mut Decoder<'_>, memory: Memory, item: &Item<'_>) -> Option<PathSeries> {
+/// Decodes a series. The first value is the name of its family.
+pub(super) fn decode(decoder: &mut Decoder<'_>, memory: Memory, item: &Item<'_>) -> Option<(String, PathSeries)> {
     let mut map = decoder.map(item, SERIES)?;
     let location = map.location.clone();
     let family = map.take_required(decoder, "family").and_then(|item| pattern::family(decoder, &item));
@@ -41,8 +42,9 @@ pub(super) fn decode(decoder: &mut Decoder<'_>, memory: Memory, item: &Item<'_>)
     let names: Vec<&str> = labels.iter().map(|(name, _)| *name).collect();
     let has_key = labels.iter().any(|(_, source)| *source == LabelSource::Key);
     decoder.ok_or_report(&location, each.check(has_key, &names, &zeros))?;
-    Some(PathSeries {
-        family: memory.text(family?),
+    let family = family?;
+    let series = PathSeries {
+        family: memory.text(family),
         help: memory.text(&help),
         kind,
         each,
@@ -52,7 +54,8 @@ pub(super) fn decode(decoder: &mut Decoder<'_>, memory: Memory, item: &Item<'_>)
         combine,
         must_have,
         zero_for: memory.list(zeros.iter().map(|labels| memory.pairs(labels)).collect()),
-    })
+    };
+    Some((family.to_owned(), series))
 }
 
 /// Decodes labels, each with the source of its value.
@@ -114,6 +117,7 @@ mod tests {
             "{family: a, value: 1}",
             "{family: a, help: Text., type: counter, value: $.x, combine: max, booleans: true}",
             "{family: a, each: '$[*]', labels: {k: '@key', f: fixed, n: $.n, s: {path: $.n, suffix: -x}}, value: $.x}",
+            "{family: a, value: $.x, type: counter}\n          - {family: a, value: $.y, type: counter}",
             "{family: a, each: '$.l[*]', labels: {q: $.q}, must_have: $.q, value: 1, zero_for: [{q: a}, {q: b}, {}]}",
         ] {
             let result = load(&definition(series, ""), "made-up.yaml");
@@ -134,9 +138,14 @@ mod tests {
             ("{family: a, each: '$[*]', labels: {'a b': $.a}, value: 1}", "is not the name of a label"),
             ("{family: a, each: '$[*]', value: 1, must_have: '$[*]'}", "the path has to select one value"),
             ("{family: a}", "value"),
+            (
+                "{family: a, value: $.x, type: counter}\n          - {family: b, value: $.y}\n          - {family: a, value: $.z}",
+                "made-up.yaml:10:13: parts[0].requests[0].series[2]: the family a has another type in an earlier series",
+            ),
         ] {
             let problems = load(&definition(series, ""), "made-up.yaml").map(|_| ()).unwrap_err().to_string();
-            assert!(problems.contains(problem) && problems.contains("made-up.yaml:8"), "{series}: {problems}");
+            assert!(problems.contains(problem) && problems.contains("made-up.yaml:"), "{series}: {problems}");
+            assert!(problems.contains("made-up.yaml:8") || series.contains('\n'), "{series}: {problems}");
         }
     }
 
