@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod commands;
+mod json_bodies;
 mod json_schema;
 mod numbers;
 

@@ -3,6 +3,7 @@
 use crate::model::{Attributes, Metric, Point, Repair, Repairs, Snapshot};
 use crate::net::Redactor;
 use crate::source::{Rule, SkippedRule, Source, Trace, TracedEntry, TracedFamily, TracedRule, TracedSeries, Transform};
+use std::borrow::Cow;
 use std::collections::HashMap;
 
 /// The explanation of one reading of a target.
@@ -58,7 +59,7 @@ pub(super) enum ExplainedValue {
 pub(super) struct OmittedPoint {
     pub(super) metric: &'static Metric,
     pub(super) attributes: Attributes,
-    pub(super) reason: &'static str,
+    pub(super) reason: Cow<'static, str>,
     pub(super) contributions: Vec<Contribution>,
 }
 
@@ -126,7 +127,7 @@ impl Explanation {
         }
         let omitted = order.into_iter().filter_map(|(metric, attributes)| {
             let contributions = by_point.remove(&key(metric, &attributes))?;
-            let reason = reason_of_omission(&contributions);
+            let reason = reason_of_omission(&contributions, &trace.families, secrets);
             Some(OmittedPoint { metric, attributes, reason, contributions })
         });
         let mut explanation = Self {
@@ -198,14 +199,20 @@ fn unmatched(rules: &[TracedRule]) -> Vec<UnmatchedRule> {
     unmatched
 }
 
-fn reason_of_omission(contributions: &[Contribution]) -> &'static str {
-    if let Some(repair) = contributions.iter().find_map(|contribution| contribution.invalid) {
-        return repair.description();
+fn reason_of_omission(contributions: &[Contribution], families: &[TracedFamily], secrets: &Redactor) -> Cow<'static, str> {
+    if let Some((contribution, repair)) = contributions.iter().find_map(|contribution| Some((contribution, contribution.invalid?))) {
+        let part = contribution.rule.part;
+        let family = contribution.series.as_ref().and_then(|series| families.iter().find(|f| f.part == part && f.name == series.family));
+        let unreadable = family.and_then(|family| Some((&family.name, family.unreadable.as_ref()?)));
+        return match unreadable.filter(|_| repair == Repair::NonFinite) {
+            Some((name, reason)) => secrets.redacted(format!("{name} cannot be read: {reason}")).into(),
+            None => repair.description().into(),
+        };
     }
     if contributions.iter().all(|contribution| contribution.series.is_none()) {
-        return "the response is partly unreadable, so a missing series does not mean 0";
+        return "the response is partly unreadable, so a missing series does not mean 0".into();
     }
-    "a part of the sum is missing, or the point was replaced or exceeds a limit"
+    "a part of the sum is missing, or the point was replaced or exceeds a limit".into()
 }
 
 /// Returns the reason why a series that a rule takes has no point.

@@ -52,7 +52,11 @@ pub fn read(series: &'static [PathSeries], body: &str) -> Result<Families, ReadE
         }
         Ok::<(), ReadError>(())
     })?;
-    if is_expected { Ok(families) } else { Err(ReadError::Malformed(format!("no path leads to a value; {}", describe(&document)))) }
+    if is_expected {
+        return Ok(families);
+    }
+    let reason = list_without_wildcard(series, &document).unwrap_or_else(|| describe(&document));
+    Err(ReadError::Malformed(format!("no path leads to a value; {reason}")))
 }
 
 /// Adds the series of all nodes. Returns true if the document has the nodes or the empty list that they would be in.
@@ -74,33 +78,63 @@ fn add_nodes<'a>(
     let mut is_expected = false;
     for located in &nodes {
         if !series.accepts(located.node) {
-            out.repair(Repair::Unreadable);
+            note_unreadable(series, out, || "an element of its list lacks the member that must_have names".to_owned());
             combined.add_unreadable(combined::labels_of(series, located).ok().filter(|labels| labels.len() == series.labels.len()));
             continue;
         }
         let found = match &series.value {
-            SeriesValue::Number(number) => Some(Reading::Number(*number)),
-            SeriesValue::Path(path) => path.node(located.node).map(|value| scalar::number(Some(value), series.booleans)),
+            SeriesValue::Number(number) => Some((Reading::Number(*number), None)),
+            SeriesValue::Path(path) => path.node(located.node).map(|value| (scalar::number(Some(value), series.booleans), Some(value))),
         };
         is_expected |= found.is_some();
-        let value = match found.unwrap_or(Reading::Missing) {
+        let Some((reading, node)) = found else { continue };
+        let value = match reading {
             Reading::Number(number) => number,
             Reading::Missing => continue,
             Reading::Invalid => {
-                out.repair(Repair::Unreadable);
+                note_unreadable(series, out, || format!("{} is not a number", node.map_or_else(String::new, scalar::describe)));
                 f64::NAN
             }
         };
         match combined::labels_of(series, located) {
             Ok(labels) => combined.add(labels, value, series.combine),
-            Err(()) => out.repair(Repair::Unreadable),
+            Err(()) => {
+                // It may belong to any of the series.
+                note_unreadable(series, out, || "a label is a list or an object".to_owned());
+                combined.add_unreadable(None);
+            }
         }
     }
-    let is_empty_list = has_list_without_nodes(series, document);
-    if is_expected || is_empty_list {
+    is_expected |= has_list_without_nodes(series, document);
+    if is_expected {
         combined.add_zeros(series.zero_for);
+        if has_null_list(series, document) {
+            note_unreadable(series, out, || "one of its lists is null".to_owned());
+            combined.add_unreadable(None);
+        }
     }
-    Ok(is_expected || is_empty_list)
+    Ok(is_expected)
+}
+
+/// Counts a value that cannot be read, and notes the reason.
+fn note_unreadable(series: &PathSeries, out: &mut FamiliesBuilder<'_>, reason: impl FnOnce() -> String) {
+    out.repair(Repair::Unreadable);
+    out.explain_unreadable(series.family, reason);
+}
+
+/// Returns true if one of the lists that the series are selected from is null, or the element that would contain it: the server could not
+/// find out what is in it, and any series may have nodes there.
+fn has_null_list(series: &PathSeries, document: &Value) -> bool {
+    let Each::Nodes { lists, .. } = &series.each else { return false };
+    let has_null_element = |list: &Value| match list {
+        Value::Array(elements) => elements.iter().any(Value::is_null),
+        Value::Object(members) => members.values().any(Value::is_null),
+        _ => false,
+    };
+    lists.iter().enumerate().any(|(at, list)| {
+        let contains_lists = at + 1 < lists.len() && !list.is_filtered;
+        list.path.nodes(document).into_iter().any(|node| node.is_null() || (contains_lists && has_null_element(node)))
+    })
 }
 
 /// Returns true if the document has a list that the series would be selected from, and the list has no such element.
@@ -116,6 +150,16 @@ fn has_list_without_nodes(series: &PathSeries, document: &Value) -> bool {
             Value::Object(members) => members.is_empty(),
             _ => false,
         })
+    })
+}
+
+/// Explains a path of `each` that selects a list instead of its elements.
+fn list_without_wildcard(series: &[PathSeries], document: &Value) -> Option<String> {
+    series.iter().find_map(|entry| match &entry.each {
+        Each::Nodes { path, .. } if matches!(path.nodes(document).as_slice(), [Value::Array(_)]) => {
+            Some(format!("each: {path} selects a list as a whole; write {path}[*] for its elements", path = path.as_str()))
+        }
+        _ => None,
     })
 }
 

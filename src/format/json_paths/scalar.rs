@@ -1,6 +1,6 @@
 //! JSON values as numbers and as label values.
 
-use crate::format::number;
+use crate::format::{number, quote};
 use serde_json::Value;
 use std::borrow::Cow;
 
@@ -41,6 +41,16 @@ fn number_in_text(text: &str, booleans: bool) -> Option<f64> {
         "true" if booleans => Some(1.0),
         "false" if booleans => Some(0.0),
         _ => number::parse(text.as_bytes()),
+    }
+}
+
+/// Describes a value that is not a number. A text is quoted, within a limit.
+pub(super) fn describe(value: &Value) -> String {
+    match value {
+        Value::String(text) => format!("the text `{}`", quote(text)),
+        Value::Array(_) => "a list".into(),
+        Value::Object(_) => "an object".into(),
+        Value::Null | Value::Bool(_) | Value::Number(_) => value.to_string(),
     }
 }
 

@@ -19,6 +19,7 @@ mod page_edge;
 mod repeated;
 mod sample;
 mod text;
+mod unreadable_reason;
 
 pub use builder::{FamiliesBuilder, LABEL_VALUE_BYTES_MAX, LABELS_PER_SERIES_MAX};
 pub use label::is_plain_label_name;
@@ -36,6 +37,7 @@ use super::{Histogram, LimitExceeded, READING_LIMITS, ReadingLimits, Repair, Rep
 use body::Body;
 use sample::Sample;
 use std::ops::Range;
+use unreadable_reason::UnreadableReason;
 
 /// The type of a family.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -103,6 +105,8 @@ pub struct Families {
     unreadable: Vec<(Text, Sample)>,
     /// The labels of those histograms, while the response is being read.
     unreadable_labels: Vec<Label>,
+    /// The reasons why values of families are not known.
+    unreadable_reasons: Vec<UnreadableReason>,
     /// No family has two series with the same labels. If false, it may have.
     are_series_unique: bool,
     /// Exemplars and start times, which few series have.

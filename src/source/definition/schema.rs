@@ -199,7 +199,7 @@ pub static REQUEST: &[Key] = &[
         "path",
         Shape::AnyText,
         Required,
-        "The path and query. Empty: the target's URL is used unchanged. `{start}` and `{end}` are replaced by the window's Unix seconds, `{start:%Y-%m-%d}` by its date in the time zone of the window.",
+        "The path and query. Empty: the target's URL is used unchanged. `{start}` and `{end}` are replaced by the window's first and last Unix second, both included, `{start:%Y-%m-%d}` by its date in the time zone of the window.",
     ),
     key("body", Shape::Text, Description("none: a GET request"), "The body of a POST request, with the same placeholders."),
     key("content_type", Shape::Text, Description("application/json"), "The media type of the body."),
@@ -253,7 +253,7 @@ pub static SERIES: &[Key] = &[
         "zero_for",
         Shape::List(&Shape::MapOf(&Shape::Text), 0..=VALUES_MAX),
         NONE,
-        "Labels of series that have the value 0 if the document has no node with them, but the list that `each` selects from.",
+        "Labels of series that have the value 0 if the document has no node with them, but the list that `each` selects from. If one of several lists is null, no value of the family is known.",
     ),
     key("booleans", Shape::Flag, Flag(false), "Whether true and false are the numbers 1 and 0."),
 ];

@@ -113,6 +113,8 @@ pub struct TracedFamily {
     pub used: u64,
     /// The first of its series that no rule has taken.
     pub unused: Vec<TracedSeries>,
+    /// The reason why one of its values cannot be read, if there is such a value and the reason is known.
+    pub unreadable: Option<String>,
 }
 
 impl CounterMemory {
@@ -181,8 +183,8 @@ impl Trace {
     pub(super) fn finish(&mut self, source: &Source, read: &[(&'static Part, Families)]) {
         let mut known: HashMap<(&str, &str), usize, RandomState> = HashMap::default();
         let mut names: HashMap<u64, &str, RandomState> = HashMap::default();
-        let families = read.iter().flat_map(|(part, families)| families.iter().map(move |family| (part.name, family)));
-        for (part, family) in families.filter(|(_, family)| family.samples().len() > 0) {
+        let families = read.iter().flat_map(|(part, families)| families.iter().map(move |family| (part.name, families, family)));
+        for (part, families, family) in families.filter(|(_, _, family)| family.samples().len() > 0) {
             let name = family.name();
             if self.families.len() == TRACED_FAMILIES_MAX && !known.contains_key(&(part, name)) {
                 continue;
@@ -195,6 +197,7 @@ impl Trace {
                     series: 0,
                     used: 0,
                     unused: Vec::new(),
+                    unreadable: families.unreadable_reason(name).map(str::to_owned),
                 });
                 self.families.len() - 1
             });
