@@ -69,8 +69,15 @@ pub(super) struct TargetShared {
 
 impl TargetShared {
     /// Redacts the secrets of all requests to the target: a server may repeat them in any response.
-    pub(super) fn redactor(&self) -> Redactor {
+    pub(super) async fn redactor(&self) -> Redactor {
+        // Boxed, because it is rarely needed, and the futures of polls contain this one.
+        Box::pin(self.credentials.read_once()).await;
         self.client.redactor(&self.credentials)
+    }
+
+    /// Redacts these secrets in an error.
+    pub(super) async fn redacted(&self, error: PollError) -> PollError {
+        error.redacted(&self.redactor().await)
     }
 }
 
@@ -288,17 +295,20 @@ impl PartClient {
         let expected = self.state().body_bytes.min(left);
         self.credentials.record_sent(authorization);
         let result = shared.client.request(self.part, request, filled, authorization, (expected, left), &mut memory).await;
-        let redacted = |error: PollError| error.redacted(&shared.redactor());
         let body = match result {
             Err(PollError::TooLarge(_)) => return Err(PollError::TooLarge(self.body_bytes_max)),
-            other => other.map_err(redacted)?,
+            Err(error) => return Err(shared.redacted(error).await),
+            Ok(body) => body,
         };
         *bytes += body.bytes.len();
         self.state().body_bytes = body.bytes.len();
         let body_bytes = body.bytes.len() as u64;
         // Parsing continues after the deadline, and keeps its memory until it has ended.
         let (parsed, _) = run_blocking_if_large(body_bytes, move || (read(body), memory)).await?;
-        parsed.map_err(|error| redacted(PollError::of_read(error, self.part.unauthorized_hint)))
+        match parsed {
+            Ok(read) => Ok(read),
+            Err(error) => Err(shared.redacted(PollError::of_read(error, self.part.unauthorized_hint)).await),
+        }
     }
 
     pub(super) fn state(&self) -> MutexGuard<'_, PartState> {

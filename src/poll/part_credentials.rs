@@ -7,6 +7,7 @@ use crate::net::{FileThread, secret_header};
 use crate::source::Part;
 use http::{HeaderName, HeaderValue};
 use parking_lot::Mutex;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 /// The number of credentials that were sent last and are redacted: a response to the one before may still be under way.
 const SENT_MAX: usize = 2;
@@ -19,6 +20,8 @@ pub(super) struct PartCredentials {
     files: FileThread,
     /// The values that were read last from files.
     last_read: Mutex<Vec<Secret>>,
+    /// The secrets were read, or an attempt to read them for redaction was made.
+    is_read: AtomicBool,
     /// The headers that were sent last, also those with tickets.
     last_sent: Mutex<Vec<HeaderValue>>,
 }
@@ -33,6 +36,7 @@ impl PartCredentials {
             configured: configured.clone(),
             files: FileThread::default(),
             last_read: Mutex::default(),
+            is_read: AtomicBool::default(),
             last_sent: Mutex::default(),
         }
     }
@@ -67,6 +71,14 @@ impl PartCredentials {
         }
     }
 
+    /// Reads secrets in files that no request has read yet, so that they are redacted in responses to other requests. Tries it once.
+    pub(super) async fn read_once(&self) {
+        if self.secrets().any(Secret::may_change) && !self.is_read.swap(true, Ordering::Relaxed) {
+            // The request that needs the secret reports the error.
+            let _ = self.read().await;
+        }
+    }
+
     /// Records the header with a credential that is about to be sent.
     pub(super) fn record_sent(&self, header: Option<&HeaderValue>) {
         let mut sent = self.last_sent.lock();
@@ -96,6 +108,7 @@ impl PartCredentials {
         let unreadable = |error: SecretError| self.unusable(format!("credential: {error}"));
         let password = read(self.configured.password.as_ref(), &self.files).await.map_err(unreadable)?;
         let token = read(self.configured.token.as_ref(), &self.files).await.map_err(unreadable)?;
+        self.is_read.store(true, Ordering::Relaxed);
         if self.secrets().any(Secret::may_change) {
             *self.last_read.lock() = [&password, &token].into_iter().flatten().map(Secret::plain).collect();
         }

@@ -211,13 +211,13 @@ impl Target {
         let work = move || (map_to_canonical(source, &read, &mut counters, &context), read, counters);
         let (snapshot, read, counters) = run_blocking_if_large(bytes, work).await?;
         memory.counters = counters;
-        Ok((self.with_redacted_advice(snapshot), read))
+        Ok((self.with_redacted_advice(snapshot).await, read))
     }
 
     /// Redacts the secrets of requests in advice, which contains text of the server.
-    fn with_redacted_advice(&self, mut snapshot: Snapshot) -> Snapshot {
+    async fn with_redacted_advice(&self, mut snapshot: Snapshot) -> Snapshot {
         if !snapshot.advice.is_empty() {
-            let redactor = self.redactor();
+            let redactor = self.shared.redactor().await;
             snapshot.advice.iter_mut().for_each(|text| redactor.redact(text));
         }
         snapshot

@@ -93,7 +93,7 @@ impl Target {
             Ok((status, content_type.unwrap_or_default(), body))
         };
         let result = deadline.run(pin!(read)).await;
-        let redactor = shared.redactor();
+        let redactor = shared.redactor().await;
         let (status, content_type, mut body) = result.map_err(|error| error.redacted(&redactor))?;
         let is_cut = body.len() > RAW_BYTES_MAX;
         body.truncate(RAW_BYTES_MAX);

@@ -191,13 +191,14 @@ impl Target {
         self.polling.lock().await.counters.request_trace();
         let reading = self.reading().await;
         let trace = self.polling.lock().await.counters.take_trace();
+        self.shared.credentials.read_once().await;
         (reading, trace)
     }
 
     /// Redacts the secrets that requests to the server contain: a server may repeat them in its responses.
     #[must_use]
     pub fn redactor(&self) -> Redactor {
-        self.shared.redactor()
+        self.shared.client.redactor(&self.shared.credentials)
     }
 
     /// Returns a reading as [`Self::reading`] does, but waits for at most `limit`. After that the target is down for this caller. Optional

@@ -34,6 +34,13 @@ impl TargetCredentials {
         known.cloned().unwrap_or_else(|| Arc::new(PartCredentials::new(part.part, &part.credentials)))
     }
 
+    /// Reads secrets in files that no request has read yet.
+    pub(super) async fn read_once(&self) {
+        for credentials in &self.parts {
+            credentials.read_once().await;
+        }
+    }
+
     /// Redacts all secrets of requests to these URLs, which have these headers besides their credentials. Reads no file.
     pub(super) fn redactor<'a>(&'a self, headers: impl Iterator<Item = &'a HeaderValue>, urls: impl Iterator<Item = &'a str>) -> Redactor {
         // Parts commonly have the same credential.

@@ -116,7 +116,10 @@ async fn request_ticket(part: &Part, ticket: &'static Ticket, login: &Login, sha
     let filled = FilledRequest { path: ticket.path.to_owned(), body: Some(ticket.form(&login.username, &login.password)) };
     let mut memory = shared.limits.bodies.body(Lane::of(shared.is_failing), shared.deadline.clone());
     let response = shared.client.request(part, &request, &filled, None, (0, RESPONSE_BYTES_MAX), &mut memory).await;
-    let response = response.map_err(|error| error.redacted(&shared.redactor()))?;
+    let response = match response {
+        Ok(response) => response,
+        Err(error) => return Err(shared.redacted(error).await),
+    };
     let unusable = |reason: &str| PollError::Auth { reason: reason.to_owned(), hint: part.unauthorized_hint };
     let issued = ticket.find(&response.bytes).ok_or_else(|| unusable("the server issued no ticket for this login"))?;
     secret_header(&ticket.cookie_header(&issued)).ok_or_else(|| unusable("the ticket has characters that a cookie cannot have"))

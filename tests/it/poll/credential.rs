@@ -144,8 +144,12 @@ async fn the_credential_of_another_part_is_redacted() {
     })
     .await;
     let keys = format!("system: stalwart, url: '{}', username: user, password: other-password", server.url());
-    for parts in ["{queue: {token: '${env:SECRET}'}}", "{queue: {username: user, password: '${env:SECRET}'}}"] {
-        let target = target(&format!("{keys}, parts: {parts}"));
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("token");
+    fs::write(&file, SECRET).unwrap();
+    let of_queue = ["token: '${env:SECRET}'", "username: user, password: '${env:SECRET}'", &format!("token_file: '{}'", file.display())];
+    for credential in of_queue {
+        let target = target(&format!("{keys}, parts: {{queue: {{{credential}}}}}"));
         fails(&target, &target.reading().await, "malformed", "***");
         let raw = target.raw_response(None).await.unwrap();
         assert!(raw.body.contains("no such token: ***"), "{}", raw.body);
