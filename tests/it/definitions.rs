@@ -4,7 +4,7 @@
 use postmeter::model::{Repair, Snapshot};
 use postmeter::source::{self, Context, CounterMemory, map_to_canonical};
 use std::fmt::Write;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 /// Maps a response of the required part.
 fn map(system: &str, body: &str, memory: &mut CounterMemory) -> Snapshot {
@@ -12,7 +12,7 @@ fn map(system: &str, body: &str, memory: &mut CounterMemory) -> Snapshot {
     let part = source.required();
     let families = part.read_saved(body.as_bytes()).unwrap_or_else(|error| panic!("{system}: {error}"));
     let context = Context {
-        now: SystemTime::UNIX_EPOCH,
+        now: SystemTime::UNIX_EPOCH + Duration::from_secs(1_800_000_000),
         window_start: None,
         sliding: false,
         detail: None,
@@ -224,7 +224,7 @@ fn a_system_of_a_user_needs_fewer_than_30_lines() {
     let part = source.required();
     let families = part.read_saved(body.as_bytes()).unwrap();
     let context = Context {
-        now: SystemTime::UNIX_EPOCH,
+        now: SystemTime::UNIX_EPOCH + Duration::from_secs(1_800_000_000),
         window_start: None,
         sliding: false,
         detail: None,
