@@ -102,8 +102,11 @@ impl History {
         let read: BTreeSet<(Key, String)> = read.map(|series| ((series.family, series.labels), series.kind)).collect();
         let mut ended: Vec<(Key, String)> = points.iter().filter(|p| p.ends).map(|p| (key(p), p.series.kind.clone())).collect();
         ended.sort();
-        let is_replaced =
-            |(series, kind): &(Key, String)| poll.native.as_ref().is_some_and(|native| is_replaced(native, series, kind, &read));
+        let new: Vec<&Key> = read.difference(&self.live).map(|(series, _)| series).collect();
+        let is_replaced = |(series, kind): &(Key, String)| {
+            new.iter().any(|new| is_equal_in_prometheus(new, series))
+                || poll.native.as_ref().is_some_and(|native| has_lines_of_its_name(native, series, kind))
+        };
         let missing: Vec<(Key, String)> = self.live.difference(&read).filter(|series| !is_replaced(series)).cloned().collect();
         assert_eq!(ended, missing, "of {poll:?}");
         self.live = read;
@@ -179,18 +182,23 @@ impl History {
 /// The suffixes of a distribution's samples.
 const LINES: [&str; 3] = ["_bucket", "_count", "_sum"];
 
-/// Returns true if another point has the name of an ended series: the same series with another type, or samples of a distribution.
-fn is_replaced(native: &SelectedFamilies, series: &Key, kind: &str, read: &BTreeSet<(Key, String)>) -> bool {
+/// Returns true if Prometheus takes the two for the same series: it ignores types and empty labels.
+fn is_equal_in_prometheus(a: &Key, b: &Key) -> bool {
+    let labels = |key: &Key| key.1.iter().filter(|(_, value)| !value.is_empty()).cloned().collect::<Vec<_>>();
+    a.0 == b.0 && labels(a) == labels(b)
+}
+
+/// Returns true if other points have the names of an ended series: samples of a distribution, or the distribution of such samples.
+fn has_lines_of_its_name(native: &SelectedFamilies, series: &Key, kind: &str) -> bool {
     let named = |name: &str| native.families().find(|family| family.name() == name).map(|family| family.kind());
     if named(&series.0).is_some_and(|now| format!("{now:?}") == *kind) {
         return false;
     }
     let is_number = !matches!(kind, "Histogram" | "Summary");
-    let lines = LINES.iter().any(|line| match is_number {
+    LINES.iter().any(|line| match is_number {
         true => series.0.strip_suffix(line).and_then(named).is_some_and(|kind| !kind.is_number()),
         false => named(&format!("{}{line}", series.0)).is_some(),
-    });
-    lines || read.iter().any(|(now, _)| now == series)
+    })
 }
 
 fn key(point: &Point) -> Key {
