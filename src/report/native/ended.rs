@@ -1,6 +1,6 @@
 //! Native series that ended: they were in the reading before and are missing now.
 
-use super::has_reading_time;
+use super::{has_reading_time, is_nan};
 use crate::model::{SamplePosition, SamplePositions, SelectedFamilies};
 use std::collections::HashSet;
 
@@ -67,7 +67,8 @@ impl Iterator for EndedSamples<'_> {
 }
 
 /// Removes from `ended`, of the reading `last`, the series that Prometheus continues with a series of `native` that is new. They differ in their
-/// type, their scope or empty labels only, so the end marker would replace the new sample of the same time.
+/// type, their scope or empty labels only, so the end marker would replace the new sample of the same time, or come after it if that has an
+/// explicit timestamp.
 pub(super) fn remove_continued(
     ended: &mut Vec<(u32, SamplePosition)>,
     last: &SelectedFamilies,
@@ -78,7 +79,7 @@ pub(super) fn remove_continued(
         return;
     }
     let identity = |native: &SelectedFamilies, family: usize, position: SamplePosition| {
-        let sample = native.sample(position).filter(has_reading_time)?;
+        let sample = native.sample(position).filter(|sample| !is_nan(sample.value()))?;
         Some((native.family(family).name_identity(), sample.point_identity()))
     };
     let new: HashSet<_> = new.filter_map(|(family, position)| identity(native, family, position)).collect();

@@ -190,6 +190,8 @@ fn a_series_that_changes_only_for_other_receivers_than_prometheus_has_no_end_mar
         (labeled(",l=\"\"", 1), labeled("", 2), &["c{k=v} 2", "d{} 1"]),
         (labeled("", 1), labeled(",l=\"\"", 2), &["c{k=v,l=} 2", "d{} 1"]),
         (labeled("", 1), labeled("", 2).replace("c gauge", "c counter"), &["c{k=v} 2", "d{} 1"]),
+        // The end marker would be later than the sample.
+        ("u 1\n".to_owned(), "# TYPE u gauge\nu 2 1700000009000\n".to_owned(), &["u{} 2"]),
         (labeled("", 1), labeled(",l=\"x\"", 2), &["c{k=v} NaN", "c{k=v,l=x} 2", "d{} 1"]),
         (labeled("", 1), scoped("1", 2), &["c{k=v} NaN", "d{} NaN", "a c{l=x} 2"]),
     ] {
