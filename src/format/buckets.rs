@@ -17,6 +17,15 @@ pub struct Buckets {
 }
 
 impl Buckets {
+    /// The same buckets, with the count of the infinite one as the count if there is neither a sum nor a count: the form that OpenMetrics 1.0 has
+    /// for a histogram without a sum.
+    pub fn without_sum(mut self) -> Self {
+        if self.sum.is_none() && self.count.is_none() {
+            self.count = self.counts.iter().find(|(bound, _)| *bound == f64::INFINITY).map(|(_, n)| *n);
+        }
+        self
+    }
+
     /// Returns the histogram and the repairs that were made to it. Only faults whose repair is certain are repaired.
     ///
     /// # Errors
@@ -117,6 +126,12 @@ mod tests {
         assert_eq!(finish(&[(1.0, 7.0), (INF, 5.0)], Some(5.0)), Err(Repair::InconsistentHistogram));
         assert_eq!(finish(&[(1.0, 3.0), (2.0, 2.0), (INF, 5.0)], Some(9.0)), Err(Repair::InconsistentHistogram));
         assert_eq!(finish(&[(1.0, 3.0)], None), Err(Repair::MissingCount));
+        let without_sum = |counts: &[(f64, f64)]| {
+            let buckets = Buckets { counts: counts.to_vec(), sum: None, count: None }.without_sum();
+            buckets.finish().map(|(histogram, _)| (histogram.cumulative, histogram.count, histogram.sum))
+        };
+        assert_eq!(without_sum(&[(1.0, 3.0), (INF, 5.0)]), Ok((vec![3], 5, None)));
+        assert_eq!(without_sum(&[(1.0, 3.0)]), Err(Repair::MissingCount));
         // The OpenTelemetry specification drops a histogram without a count, even if it has an infinite bucket.
         assert_eq!(finish(&[(1.0, 3.0), (INF, 5.0)], None), Err(Repair::MissingCount));
         assert_eq!(finish(&[(1.0, -3.0), (INF, 5.0)], Some(5.0)), Err(Repair::InconsistentHistogram));

@@ -87,7 +87,7 @@ fn read_within(limits: ReadingLimits, body: String, declared: Option<TextFormat>
             }
         }
         let unclosed_line = reader.unclosed_line;
-        reader.pending.finish(reader.out);
+        reader.pending.finish(reader.format, reader.out);
         if let Some(line) = unclosed_line {
             return Err(ReadError::Malformed(format!("it is truncated inside a label value: `{}`", quote(line))));
         }

@@ -64,7 +64,10 @@ impl HistogramSeries {
             if !std::mem::replace(&mut series.ended, true) {
                 let (attributes, flags) = (otlp_attributes(&series.attributes, system), DataPointFlags::NoRecordedValueMask as u32);
                 // Zeros with the same bounds: Prometheus ends only the buckets that the marker contains.
-                let zeros = point(&series.histogram, Some(&series.histogram), None);
+                let zeros = HistogramDataPoint {
+                    sum: series.histogram.sum.map(|_| 0.0),
+                    ..point(&series.histogram, Some(&series.histogram), None)
+                };
                 let end_marker = HistogramDataPoint { attributes, time_unix_nano, flags, ..zeros };
                 add_point(&mut metrics, series.metric, temporality, end_marker);
             }

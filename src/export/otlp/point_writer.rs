@@ -306,9 +306,10 @@ impl<'p, 'a> PointWriter<'p, 'a> {
         const FLAGS: u8 = varint(8);
         let flags = Flags::NoRecordedValue;
         match sample.value() {
-            value @ Value::Histogram(histogram) => {
-                let point = Point { value, base: Some(value), start: None, time };
-                self.write_histogram(header, sample, &point, histogram, flags)
+            value @ Value::Histogram(Histogram { bounds, cumulative, sum, .. }) => {
+                let (cumulative, sum) = (vec![0; cumulative.len()], sum.map(|_| 0.0));
+                let zeros = Histogram { bounds: bounds.clone(), cumulative, sum, count: 0 };
+                self.write_histogram(header, sample, &Point { value, base: None, start: None, time }, &zeros, flags)
             }
             value @ Value::Summary(Summary { quantiles, .. }) => {
                 let quantiles = quantiles.iter().map(|(quantile, _)| (*quantile, 0.0)).collect();

@@ -3,6 +3,7 @@
 
 use super::labels::Label;
 use super::sample_value::{Exemplar, parse_exemplar, seconds_to_nanos};
+use super::text_format::TextFormat;
 use crate::format::{Buckets, quantiles};
 use crate::model::{FamiliesBuilder, FamilyType, Text};
 use std::collections::HashMap;
@@ -108,7 +109,7 @@ impl PendingDistributions {
     }
 
     /// Adds all distributions to the families, after all lines have been read.
-    pub(super) fn finish(mut self, out: &mut FamiliesBuilder<'_>) {
+    pub(super) fn finish(mut self, format: TextFormat, out: &mut FamiliesBuilder<'_>) {
         // The sort is stable, so the distributions of a family keep the server's order.
         self.all.sort_by_key(|distribution| distribution.family);
         let mut current = None;
@@ -133,6 +134,7 @@ impl PendingDistributions {
                     }
                 }
             } else {
+                let buckets = if format == TextFormat::OpenMetrics { buckets.without_sum() } else { buckets };
                 match buckets.finish() {
                     Ok((histogram, repairs)) => {
                         out.histogram(histogram);

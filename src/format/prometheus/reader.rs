@@ -24,7 +24,7 @@ const RESERVED_TYPES_MAX: usize = 128;
 pub(super) struct Reader<'b, 'a> {
     pub(super) out: &'b mut FamiliesBuilder<'a>,
     pub(super) text: &'a str,
-    format: TextFormat,
+    pub(super) format: TextFormat,
     /// The position of the next line.
     pub(super) at: usize,
     /// The name of the current family.

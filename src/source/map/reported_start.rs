@@ -20,7 +20,7 @@ pub(super) struct ReportedStart {
     read_at: Option<SystemTime>,
     /// The start that was reported last.
     reported: Option<SystemTime>,
-    /// The last start that was after the poll that reported it first.
+    /// The last start that was after the poll that reported it first, unless that was the first poll.
     ahead: Option<SystemTime>,
     /// Starts that were reported before another one was, the latest last.
     earlier: Vec<SystemTime>,
@@ -45,7 +45,7 @@ impl ReportedStart {
         let Some(reported) = since else { return false };
         let is_new = self.reported != since;
         // The server's clock is wrong if its counters begin after the reading.
-        if is_new && reported > now {
+        if is_new && reported > now && self.read_at.is_some() {
             self.ahead = since;
         }
         let is_after_last = self.read_at.replace(now).is_some_and(|read_at| read_at < reported && reported <= now) && is_new;
@@ -137,6 +137,16 @@ mod tests {
             assert_eq!(start.exported(Some(at(since))), Some(at(exported)), "{now} {since}");
         }
         assert_eq!(start.exported(None), None);
+    }
+
+    #[test]
+    fn a_start_ahead_of_the_clock_is_exported_only_if_nothing_was_read_before() {
+        let at = |seconds| SystemTime::UNIX_EPOCH + Duration::from_secs(seconds);
+        let mut start = ReportedStart::default();
+        for (now, since, exported) in [(1000, 1002, Some(1002)), (1010, 1002, Some(1002)), (1020, 1022, None), (1030, 1022, None)] {
+            start.update(Some(at(since)), at(now), since == 1022);
+            assert_eq!(start.exported(Some(at(since))), exported.map(at), "{now}");
+        }
     }
 
     #[test]

@@ -44,7 +44,7 @@ fn the_start_of_a_summary_is_exported_unless_it_is_later_than_the_reading_before
 fn the_end_of_a_histogram_or_summary_has_its_bounds_or_quantiles() {
     let mut state = SeriesState::default();
     let body = "# TYPE s summary\ns{quantile=\"0.5\"} 3\ns_sum 9\ns_count 3\n# TYPE h histogram\nh_bucket{le=\"1\"} 2\n\
-                h_bucket{le=\"+Inf\"} 3\nh_sum 9\nh_count 3\n# TYPE i histogram\ni_bucket{le=\"+Inf\"} 3\ni_count 3\n";
+                h_bucket{le=\"+Inf\"} 3\nh_sum +Inf\nh_count 3\n# TYPE i histogram\ni_bucket{le=\"+Inf\"} 3\ni_count 3\n";
     target_metrics("t", &reading(10, Ok(Snapshot::default()), text(body)), &mut state);
     let metrics = target_metrics("t", &reading(20, Ok(Snapshot::default()), text("g 1\n")), &mut state);
     let scopes = message(&[metrics]).resource_metrics.into_iter().flat_map(|of| of.scope_metrics);
