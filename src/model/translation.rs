@@ -13,6 +13,9 @@ use std::sync::LazyLock;
 
 /// The default of the receiver.
 const STRATEGY: TranslationStrategy = TranslationStrategy::UnderscoreEscapingWithSuffixes;
+/// Series of a family that are compared with those of other scopes, which takes time in each poll. A server that has the same series in two
+/// scopes has many of them.
+const COMPARED_SERIES_MAX: usize = 1_000;
 /// Collisions that are listed. All are counted.
 const NAMED_MAX: usize = 16;
 
@@ -117,9 +120,9 @@ impl NameCollisions {
     }
 }
 
-/// Adds the series of a family to those of other scopes. Returns true if one differs from another only in its scope.
+/// Adds the first series of a family to those of other scopes. Returns true if one differs from another only in its scope.
 fn has_equal_series(family: &SelectedFamily<'_>, others: &mut HashSet<u64>) -> bool {
-    let own: HashSet<u64> = family.samples().map(|sample| sample.point_identity()).collect();
+    let own: HashSet<u64> = family.samples().take(COMPARED_SERIES_MAX).map(|sample| sample.point_identity()).collect();
     let is_equal = !own.is_disjoint(others);
     others.extend(own);
     is_equal
