@@ -9,8 +9,9 @@ use crate::poll::Limits;
 use crate::telemetry::SelfTelemetry;
 use std::path::Path;
 use std::time::Duration;
+use tokio::runtime::Handle;
 use tokio::signal::unix::{Signal, SignalKind, signal};
-use tokio::task::JoinHandle;
+use tokio::task::{JoinHandle, spawn_blocking};
 use tracing::{info, warn};
 
 /// The number of the signal "file size limit exceeded" on Linux (except MIPS) and on the BSDs.
@@ -37,7 +38,9 @@ pub(super) async fn run(args: RunArgs, log_level: Option<LogLevel>) -> Result<()
     let scheme = config.export.prometheus.as_ref().and_then(Prometheus::server_tls).map_or("http", |_| "https");
     let receive_scheme = config.receive.as_ref().and_then(|receive| receive.tls.as_ref()).map_or("http", |_| "https");
     let state_dir = config.state_dir.clone();
-    let start = tokio::spawn(Service::start(config, telemetry, "export.prometheus.listen"));
+    // It reads files. On a thread of the runtime, one that does not respond would also hold up the signals, if there is only one such thread.
+    let runtime = Handle::current();
+    let start = spawn_blocking(move || runtime.block_on(Service::start(config, telemetry, "export.prometheus.listen")));
     let Some(mut service) = started(start, &mut stop, state_dir.as_deref()).await? else { return Ok(()) };
     match shard {
         _ if !service.targets.now().is_empty() => {}

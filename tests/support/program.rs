@@ -30,7 +30,11 @@ struct Log {
 impl Program {
     /// Starts `postmeter run` with this configuration file.
     pub fn spawn(config_file: &Path, flags: &[&str]) -> Self {
-        let mut command = postmeter();
+        Self::spawn_command(postmeter(), config_file, flags)
+    }
+
+    /// Starts `postmeter run` by a command that has its environment.
+    pub fn spawn_command(mut command: Command, config_file: &Path, flags: &[&str]) -> Self {
         command.args(["run", "--config"]).arg(config_file).args(flags).stdout(Stdio::null()).stderr(Stdio::piped());
         let mut child = command.spawn().unwrap();
         let (stderr, log) = (child.stderr.take().unwrap(), Arc::<Log>::default());

@@ -2,7 +2,7 @@
 
 use super::world::{ANY, PATIENCE, TARGETS, TOKEN, World, arrived, client, lines, page, records, send, until};
 use crate::support::program::Program;
-use crate::support::wait_until_async;
+use crate::support::{postmeter, wait_until_async};
 use postmeter::simulate::Receiver;
 use reqwest::StatusCode;
 use std::path::Path;
@@ -121,9 +121,16 @@ async fn a_start_that_waits_for_a_file_is_ended_by_a_signal() {
     let world = World::new();
     let key = world.state.path().join("hash.key");
     assert!(Command::new("mkfifo").arg(&key).status().unwrap().success());
-    let mut program = Program::spawn_with(world.state.path(), &world.file(None), &[]);
+    let file = world.state.path().join("postmeter.yaml");
+    std::fs::write(&file, world.file(None)).unwrap();
+    // A machine with one core.
+    let mut command = postmeter();
+    command.env("TOKIO_WORKER_THREADS", "1");
+    let mut program = Program::spawn_command(command, &file, &[]);
     let opened = tokio::task::spawn_blocking(move || std::fs::File::options().write(true).open(key).unwrap());
     let _writer = tokio::time::timeout(PATIENCE, opened).await.unwrap().unwrap();
+    let is_logged = || program.log().iter().any(|line| line.contains("the start takes longer than 10 s"));
+    until("the start is logged", is_logged).await;
     program.terminate();
     until("the program has ended", || program.exit_status().is_some()).await;
     assert!(!program.exit_status().unwrap().success());
