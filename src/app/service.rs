@@ -230,9 +230,7 @@ impl Service {
             drop(stop);
             finish(task).await;
         }
-        let self_telemetry = self.self_telemetry;
-        // The SDK's shutdown blocks until its threads have finished.
-        let _ = tokio::task::spawn_blocking(move || self_telemetry.shutdown()).await;
+        self.self_telemetry.shutdown().await;
     }
 }
 

@@ -27,8 +27,10 @@ use opentelemetry_sdk::logs::SdkLoggerProvider;
 use opentelemetry_sdk::metrics::{PeriodicReader, SdkMeterProvider};
 use opentelemetry_sdk::trace::SdkTracerProvider;
 use std::time::Duration;
+use tokio::task::JoinSet;
+use tokio::time::timeout;
 
-/// The time limit of the last export at shutdown, per signal.
+/// The time limit of the last exports at shutdown, of all signals together.
 const SHUTDOWN_MAX: Duration = Duration::from_secs(3);
 
 /// Postmeter's own telemetry.
@@ -180,12 +182,21 @@ impl SelfTelemetry {
         Some((&self.identity, scopes_of(&reader.collected())))
     }
 
-    /// Exports the remaining data, within a few seconds.
-    pub fn shutdown(&self) {
-        // Errors are ignored: an unreachable receiver was logged while Postmeter was running.
-        let _ = self.meters.shutdown_with_timeout(SHUTDOWN_MAX);
-        let _ = self.traces.as_ref().map(|traces| traces.shutdown_with_timeout(SHUTDOWN_MAX));
-        let _ = self.logs.as_ref().map(|logs| logs.shutdown_with_timeout(SHUTDOWN_MAX));
+    /// Exports the remaining data of all signals at the same time, within a few seconds.
+    pub async fn shutdown(&self) {
+        let (meters, traces, logs) = (self.meters.clone(), self.traces.clone(), self.logs.clone());
+        // The SDK's shutdown blocks until its threads have finished.
+        let mut exports = JoinSet::new();
+        exports.spawn_blocking(move || meters.shutdown_with_timeout(SHUTDOWN_MAX));
+        if let Some(traces) = traces {
+            exports.spawn_blocking(move || traces.shutdown_with_timeout(SHUTDOWN_MAX));
+        }
+        if let Some(logs) = logs {
+            exports.spawn_blocking(move || logs.shutdown_with_timeout(SHUTDOWN_MAX));
+        }
+        // Errors are ignored: an unreachable receiver was logged while Postmeter was running. The SDK's reader of metrics has a limit of its
+        // own, which is longer.
+        let _ = timeout(SHUTDOWN_MAX, async { while exports.join_next().await.is_some() {} }).await;
     }
 }
 

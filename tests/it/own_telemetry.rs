@@ -175,3 +175,26 @@ async fn an_instance_that_only_pushes_has_health_checks_and_pushes_its_own_metri
     program.terminate();
     wait_until(|| program.exit_status().is_some(), TIMEOUT, "the end").await;
 }
+
+/// One after the other, the signals would take 11 s.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_receiver_that_does_not_respond_delays_the_end_once_for_all_signals() {
+    let silent = tokio::net::TcpListener::bind(ANY).await.unwrap();
+    let url = format!("http://{}", silent.local_addr().unwrap());
+    let ceymail = SimulatedServer::start(System::Ceymail, ANY, Options::default()).await.unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let config = format!(
+        "targets:\n  - {{name: cey, system: ceymail, url: \"{}\", token: {}}}\nexport:\n  prometheus: {{listen: \"127.0.0.1:0\"}}\ntelemetry:\n  otlp: {{endpoint: \"{url}\", interval: 1s}}\n",
+        ceymail.url(),
+        postmeter::simulate::TOKEN
+    );
+    let mut program = Program::spawn_with(folder.path(), &config, &[]);
+    // A scrape has a span.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let client = reqwest::Client::builder().tls_certs_only([]).no_proxy().build().unwrap();
+    client.get(format!("{}/metrics", program.base_url().await)).send().await.unwrap();
+    let stopped = Instant::now();
+    let log = tokio::task::spawn_blocking(move || program.end()).await.unwrap();
+    assert!(stopped.elapsed() < Duration::from_secs(10), "{:?}: {log:#?}", stopped.elapsed());
+    ceymail.shutdown().await;
+}
