@@ -1,9 +1,8 @@
 //! Log lines about connections that are closed because of a limit.
 
-use super::client::address;
+use super::client::Client;
 use crate::net::ProblemLog;
 use crate::serve::access::control::Access;
-use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 use tracing::{info, warn};
 
@@ -43,26 +42,26 @@ impl ClosedConnections {
         Self { access, new: Episode::default(), unauthenticated: Episode::default() }
     }
 
-    /// Notes that a new connection was closed, because its client or all clients have too many.
-    pub(super) fn note_new(&mut self, peer: SocketAddr, now: Instant) {
+    /// Notes that a new connection was closed, because its client or all clients have too many. `client` is the one with the most.
+    pub(super) fn note_new(&mut self, client: Client, now: Instant) {
         let Some(note) = self.new.start(now) else { return };
-        let (listener, limits, client) = (self.access.listener().name(), self.access.limits(), address(peer));
+        let (listener, limits) = (self.access.listener().name(), self.access.limits());
         let (max, client_max) = (limits.connections_max, limits.connections_client_max);
         warn!(
             %client,
-            "{listener} closes new connections: there may be {client_max} of a client and {max} in total; use fewer, or block addresses that are not yours{note}"
+            "{listener} closes new connections: there may be {client_max} of a client and {max} in total, and this one has the most; use fewer, or block addresses that are not yours{note}"
         );
     }
 
     /// Notes that a connection of a client that has not authenticated was closed for a new one, or is itself a new one of a client that has
-    /// too many.
-    pub(super) fn note_unauthenticated(&mut self, peer: SocketAddr, now: Instant) {
+    /// too many. `client` is the one with the most.
+    pub(super) fn note_unauthenticated(&mut self, client: Client, now: Instant) {
         let Some(note) = self.unauthenticated.start(now) else { return };
-        let (listener, limits, client) = (self.access.listener(), self.access.limits(), address(peer));
+        let (listener, limits) = (self.access.listener(), self.access.limits());
         let (max, client_max, closed) = (limits.unauthenticated_max, limits.unauthenticated_client_max, listener.displaced_connections());
         warn!(
             %client,
-            "{} closes {closed}: there may be {client_max} of a client and {max} in total, and new ones replace the oldest; block addresses that are not yours{note}",
+            "{} closes {closed}: there may be {client_max} of a client and {max} in total, this one has the most, and new ones replace the oldest; block addresses that are not yours{note}",
             listener.name()
         );
     }

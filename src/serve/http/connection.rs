@@ -85,8 +85,8 @@ pub(crate) async fn serve(listener: TcpListener, router: Router, access: Access,
                 closed.end(now);
                 let activity = Activity::new(access.limits());
                 let client = ConnectionClient::admit(&access, &access.rules(), peer, &activity);
-                if client.as_ref().is_none_or(ConnectionClient::has_displaced) {
-                    closed.note_unauthenticated(peer, now);
+                if let Some(cause) = client.as_ref().map_or_else(|| Some(peer.into()), ConnectionClient::cause_of_displacement) {
+                    closed.note_unauthenticated(cause, now);
                 }
                 let Some(client) = client else {
                     access.telemetry().access.refused("connections");
@@ -94,7 +94,7 @@ pub(crate) async fn serve(listener: TcpListener, router: Router, access: Access,
                 };
                 let Some(permit) = quota.try_acquire(peer.into()) else {
                     access.telemetry().access.refused("connections");
-                    closed.note_new(peer, now);
+                    closed.note_new(quota.cause_of_refusal(peer.into()), now);
                     continue;
                 };
                 let connection = Connection { client, router: router.clone(), access: access.clone(), stop: stop.clone() };

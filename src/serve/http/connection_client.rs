@@ -19,7 +19,7 @@ struct Inner {
     peer: SocketAddr,
     access: Access,
     activity: Arc<Activity>,
-    has_displaced: bool,
+    cause_of_displacement: Option<Client>,
     /// The entry among unauthenticated connections, until the client has authenticated.
     unauthenticated: Mutex<Option<UnauthenticatedConnection>>,
 }
@@ -34,9 +34,9 @@ impl ConnectionClient {
         if access.is_exempt(rules, peer) {
             activity.set_authenticated();
         }
-        let has_displaced = unauthenticated.as_ref().is_some_and(UnauthenticatedConnection::has_displaced);
+        let cause_of_displacement = unauthenticated.as_ref().and_then(UnauthenticatedConnection::cause_of_displacement);
         let (access, activity, unauthenticated) = (access.clone(), activity.clone(), Mutex::new(unauthenticated));
-        Some(Self(Arc::new(Inner { peer, access, activity, has_displaced, unauthenticated })))
+        Some(Self(Arc::new(Inner { peer, access, activity, cause_of_displacement, unauthenticated })))
     }
 
     /// The address and port.
@@ -49,9 +49,9 @@ impl ConnectionClient {
         self.0.peer.into()
     }
 
-    /// Returns true if the connection has displaced another one.
-    pub(super) fn has_displaced(&self) -> bool {
-        self.0.has_displaced
+    /// Returns the client because of which the connection has displaced another one.
+    pub(super) fn cause_of_displacement(&self) -> Option<Client> {
+        self.0.cause_of_displacement
     }
 
     /// Waits until the connection is displaced and must be closed.
@@ -102,10 +102,10 @@ mod tests {
         };
         let (first, other) = (admit(1), admit(2));
         let second = admit(1);
-        assert_eq!([&first, &other, &second].map(ConnectionClient::has_displaced), [false, false, true]);
+        assert_eq!([&first, &other, &second].map(ConnectionClient::cause_of_displacement), [None, None, Some(first.client())]);
         second.remember_authenticated();
         let more = [admit(1), admit(1)];
-        assert!(more.iter().all(|client| !client.has_displaced()));
-        assert!(admit(2).has_displaced(), "the other client has not authenticated");
+        assert!(more.iter().all(|client| client.cause_of_displacement().is_none()));
+        assert!(admit(2).cause_of_displacement().is_some(), "the other client has not authenticated");
     }
 }

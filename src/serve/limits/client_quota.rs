@@ -54,6 +54,15 @@ impl ClientQuota {
         in_use.clients.insert(client, of_client + 1);
         Some(QuotaPermit { quota: self.clone(), client })
     }
+
+    /// Returns the client because of which this one gets no permit: itself if its own limit is reached, otherwise the one with the most.
+    pub(crate) fn cause_of_refusal(&self, client: Client) -> Client {
+        let in_use = self.in_use.lock();
+        if in_use.clients.get(&client).is_some_and(|of_client| *of_client >= self.client_max) {
+            return client;
+        }
+        in_use.clients.iter().max_by_key(|(_, permits)| **permits).map_or(client, |(most, _)| *most)
+    }
 }
 
 impl Drop for QuotaPermit {
@@ -75,9 +84,22 @@ mod tests {
     use super::*;
     use std::net::SocketAddr;
 
+    fn client(n: u8) -> Client {
+        Client::from(SocketAddr::from(([192, 0, 2, n], 1)))
+    }
+
+    #[test]
+    fn the_cause_of_a_refusal_is_the_client_with_the_most_permits() {
+        let quota = ClientQuota::new(4, 3);
+        let _permits: Vec<QuotaPermit> = [1, 2, 2, 2].into_iter().map(|n| quota.try_acquire(client(n)).unwrap()).collect();
+        assert_eq!([1, 2, 3].map(|n| quota.cause_of_refusal(client(n))), [client(2); 3]);
+        let quota = ClientQuota::new(4, 1);
+        let _permits: Vec<QuotaPermit> = [1, 2].into_iter().map(|n| quota.try_acquire(client(n)).unwrap()).collect();
+        assert_eq!([1, 2].map(|n| quota.cause_of_refusal(client(n))), [client(1), client(2)]);
+    }
+
     #[test]
     fn a_client_gets_at_most_its_own_maximum() {
-        let client = |n: u8| Client::from(SocketAddr::from(([192, 0, 2, n], 1)));
         let quota = ClientQuota::new(3, 2);
         let mut permits: Vec<Option<QuotaPermit>> = (0..3).map(|_| quota.try_acquire(client(1))).collect();
         assert_eq!(permits.iter().flatten().count(), 2);

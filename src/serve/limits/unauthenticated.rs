@@ -37,7 +37,7 @@ struct Entry {
 pub(crate) struct UnauthenticatedConnection {
     all: Arc<UnauthenticatedConnections>,
     entry: Arc<Entry>,
-    has_displaced: bool,
+    cause_of_displacement: Option<Client>,
 }
 
 impl UnauthenticatedConnections {
@@ -51,26 +51,26 @@ impl UnauthenticatedConnections {
         let mut connections = self.connections();
         let is_of = |client: Client| move |entry: &Arc<Entry>| entry.client == client;
         let is_idle = |entry: &Arc<Entry>| !entry.activity.has_requests();
-        let displaced = if connections.iter().filter(|entry| is_of(client)(entry)).count() >= self.client_max {
-            Some(connections.iter().position(|entry| is_of(client)(entry) && is_idle(entry))?)
+        let (displaced, cause) = if connections.iter().filter(|entry| is_of(client)(entry)).count() >= self.client_max {
+            (Some(connections.iter().position(|entry| is_of(client)(entry) && is_idle(entry))?), client)
         } else if connections.len() >= self.max {
             let mut counts: HashMap<Client, usize> = HashMap::new();
             connections.iter().for_each(|entry| *counts.entry(entry.client).or_default() += 1);
             let most = counts.into_iter().max_by_key(|(_, count)| *count).map(|(client, _)| client)?;
             let idle = connections.iter().position(|entry| is_of(most)(entry) && is_idle(entry));
-            idle.or_else(|| connections.iter().position(is_idle)).or_else(|| connections.iter().position(is_of(most)))
+            (idle.or_else(|| connections.iter().position(is_idle)).or_else(|| connections.iter().position(is_of(most))), most)
         } else {
-            None
+            (None, client)
         };
         let displaced = displaced.and_then(|at| connections.remove(at));
-        let has_displaced = displaced.is_some();
+        let cause_of_displacement = displaced.as_ref().map(|_| cause);
         if let Some(entry) = displaced {
             entry.displaced.notify_one();
         }
         let entry = Arc::new(Entry { client, activity, displaced: Notify::new() });
         connections.push_back(entry.clone());
         drop(connections);
-        Some(UnauthenticatedConnection { all: self.clone(), entry, has_displaced })
+        Some(UnauthenticatedConnection { all: self.clone(), entry, cause_of_displacement })
     }
 
     fn connections(&self) -> MutexGuard<'_, VecDeque<Arc<Entry>>> {
@@ -79,9 +79,9 @@ impl UnauthenticatedConnections {
 }
 
 impl UnauthenticatedConnection {
-    /// Returns true if this connection has displaced another one.
-    pub(crate) fn has_displaced(&self) -> bool {
-        self.has_displaced
+    /// Returns the client because of which this connection has displaced another one: the one with the most connections.
+    pub(crate) fn cause_of_displacement(&self) -> Option<Client> {
+        self.cause_of_displacement
     }
 
     /// Returns a future that completes when the connection is displaced and must be closed.
@@ -154,6 +154,7 @@ mod tests {
         let newest = connections.admit(client(3), idle()).unwrap();
         assert_eq!(of_busiest.iter().map(is_displaced).collect::<Vec<_>>(), [true, false, false]);
         assert!(!is_displaced(&first) && !is_displaced(&newest));
+        assert_eq!((newest.cause_of_displacement(), first.cause_of_displacement()), (Some(client(1)), None));
         assert_eq!(connections.connections().len(), 4);
         drop((first, of_busiest, newest));
         assert!(connections.connections().is_empty());

@@ -55,6 +55,24 @@ async fn connections_that_are_held_open_do_not_lock_out_senders() {
     assert!(lines.len() == 1 && lines[0].contains("the listener of receive") && lines[0].contains("127.0.1."), "{log:#?}");
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn the_log_names_the_client_with_the_most_connections() {
+    let world = World::new();
+    let mut program = Program::spawn_with(world.state.path(), &world.file(None), &[]);
+    let address = program.receive_url().await.strip_prefix("http://").unwrap().parse().unwrap();
+    let mut held = Vec::new();
+    // As many as there may be: 64 of an address, and 128 in total. The next one is of another address.
+    for from in [vec![3; 64], (100..164).collect(), vec![50]].concat() {
+        held.push(connect(address, from).await);
+    }
+    let is_logged = || program.log().iter().any(|line| line.contains("closes connections of clients that have not authenticated"));
+    until("a closed connection is logged", is_logged).await;
+    drop(held);
+    let log = program.end();
+    let lines: Vec<_> = log.iter().filter(|line| line.contains("closes connections of clients that have not authenticated")).collect();
+    assert!(lines.len() == 1 && lines[0].contains("client=127.0.1.3"), "{log:#?}");
+}
+
 /// Sends all but the end of a body without a credential, and waits for the response or the end of the connection.
 async fn send_incomplete(to: SocketAddr, target: &str, bytes: usize) {
     let mut stream = connect(to, 1).await;
