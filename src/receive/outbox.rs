@@ -31,6 +31,8 @@ pub(super) const DIR: &str = "received";
 const UNKNOWN: &str = "unknown";
 /// The pause before a request that cannot be read now is read again.
 const READ_RETRY: Duration = Duration::from_secs(5);
+/// The interval in which a directory that cannot be opened is opened again.
+const OPEN_RETRY: Duration = Duration::from_secs(5);
 /// The time that the request which is being sent may still take after the stop.
 const LAST_REQUEST_MAX: Duration = Duration::from_secs(5);
 
@@ -49,8 +51,8 @@ pub(super) struct Outbox {
 }
 
 impl Outbox {
-    /// Opens the directory in `state_dir`. A directory that cannot be opened now is opened by a later write.
-    /// At most `requests_max` requests are stored.
+    /// Opens the directory in `state_dir`. A directory that cannot be opened now is opened by a later write, or by
+    /// the export. At most `requests_max` requests are stored.
     pub(super) fn open(state_dir: &Path, max_bytes: usize, requests_max: usize, telemetry: Arc<SelfTelemetry>) -> Self {
         let config = config::Spool { dir: state_dir.join(DIR), max_bytes };
         let (spool, found) = Spool::open(&config, SpoolSignal::Logs, telemetry);
@@ -171,12 +173,18 @@ impl Outbox {
             async move { outbox.identify_found(&targets, &stop).await }
         };
         let identifies = AbortOnDropHandle::new(tokio::spawn(identifies));
+        let mut is_open = self.open_again().await;
         loop {
             let next = self.pending.lock().next(sender.bytes_max());
             if next.is_empty() {
                 tokio::select! {
                     () = stop.cancelled() => break,
                     () = self.added.notified() => continue,
+                    // Another process may have had the directory, or its file system appears only now.
+                    () = tokio::time::sleep(OPEN_RETRY), if !is_open => {
+                        is_open = self.open_again().await;
+                        continue;
+                    }
                 }
             }
             let deadline = async {

@@ -127,22 +127,25 @@ impl RecordStore {
 
     /// Exports the records of an earlier run, even if no target has further ones. Without an OTLP receiver, logs that they remain.
     pub fn resume(&self) {
-        let stored = match self.stored() {
-            Ok(stored) if stored.requests == 0 => return,
-            Ok(stored) => stored,
+        match (&self.settings.otlp, self.stored()) {
+            (_, Ok(stored)) if stored.requests == 0 => {}
+            // A directory that cannot be read now may have records, and is opened again later.
+            (Some(_), _) => {
+                if let Err(error) = self.inlet() {
+                    warn!("delivery records of an earlier run are not exported: {error}");
+                }
+            }
+            (None, Ok(stored)) => {
+                let (records, directory) = (stored.points, stored.dir.display());
+                warn!(
+                    records,
+                    %directory,
+                    "delivery records of an earlier run are not exported, because export.otlp is not configured; configure it, or delete the files \
+                     in the directory"
+                );
+            }
             // If the directory is used, opening it reports the error.
-            Err(_) => return,
-        };
-        if self.settings.otlp.is_none() {
-            let (records, directory) = (stored.points, stored.dir.display());
-            warn!(
-                records,
-                %directory,
-                "delivery records of an earlier run are not exported, because export.otlp is not configured; configure it, or delete the files in \
-                 the directory"
-            );
-        } else if let Err(error) = self.inlet() {
-            warn!("delivery records of an earlier run are not exported: {error}");
+            (None, Err(_)) => {}
         }
     }
 

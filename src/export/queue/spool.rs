@@ -216,9 +216,10 @@ impl Spool {
         let (found, damage, is_open) = (self.found.clone(), self.damage.clone(), self.is_open.clone());
         self.on_disk(move |store| {
             let FoundRequests { requests, damaged } = store.open()?;
-            is_open.store(true, Ordering::Relaxed);
             damage.add(damaged, store.path(), DAMAGED_WHEN_OPENED);
             found.lock().extend(requests);
+            // Last: an open spool has no further requests to be found.
+            is_open.store(true, Ordering::Relaxed);
             let deleted = std::mem::take(&mut *to_delete.lock());
             let result = store.change(entry.as_ref(), &deleted);
             if matches!(&result, Err(error) if !matches!(error, SpoolError::Full(_))) {

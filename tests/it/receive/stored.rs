@@ -78,6 +78,22 @@ async fn a_second_process_accepts_records_when_the_first_one_has_ended() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_second_process_exports_stored_records_when_the_first_one_has_ended() {
+    let (world, receiver) = (World::new(), Receiver::start(ANY).await.unwrap());
+    receiver.fail_with(Some(tonic::Status::unavailable("down")));
+    let first = world.service(Some(&receiver.url())).await;
+    assert_eq!(send(&first, "mta1", lines(0..5)).await, OK);
+    let second = world.service(Some(&receiver.url())).await;
+    first.stop().await;
+    receiver.fail_with(None);
+    // Nothing is sent to the second one.
+    arrived(&receiver, 5).await;
+    second.stop().await;
+    assert_eq!(requests_in(world.state.path()), 0);
+    assert!(receiver.log_uids().values().all(|arrivals| *arrivals == 1), "{:?}", receiver.log_uids());
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_start_that_fails_reports_nothing_else() {
     let (world, receiver) = world_with_stored_records(1).await;
     let listener = tokio::net::TcpListener::bind(ANY).await.unwrap();
