@@ -169,7 +169,9 @@ impl Committer {
     /// Remembers and counts records that are durable.
     async fn count_part(&self, collected: &CollectedTarget, intake: &Arc<Intake>, records: Vec<(RecordUid, Record)>) {
         let uids: Vec<u64> = records.iter().map(|(uid, _)| uid.short()).collect();
-        if let Err(error) = self.journals.run(intake, move |intake| intake.remember(&uids)).await {
+        // Even if no thread is free for the journal.
+        intake.add_recent(&uids);
+        if let Err(error) = self.journals.run(intake, move |intake| intake.append_to_journal(&uids)).await {
             intake.log_journal_problem(&error);
         }
         if let Some(deliveries) = &collected.deliveries {

@@ -84,11 +84,19 @@ impl Intake {
         Ok(records.into_iter().filter(|(uid, _)| !recent.contains(uid.short()) && in_batch.insert(uid.short())).collect())
     }
 
-    /// Notes records that are durable. Blocks on the disk.
-    pub(super) fn remember(&self, uids: &[u64]) {
+    /// Notes records that are durable, in memory. Does not wait for a thread that uses the journal, which may not respond.
+    pub(super) fn add_recent(&self, uids: &[u64]) {
+        if let Some(mut known) = self.known.try_lock()
+            && let Some((_, recent)) = &mut *known
+        {
+            uids.iter().for_each(|uid| recent.insert(*uid));
+        }
+    }
+
+    /// Adds records that are durable to the journal. Blocks on the disk.
+    pub(super) fn append_to_journal(&self, uids: &[u64]) {
         let mut known = self.known.lock();
-        let Some((journal, recent)) = &mut *known else { return };
-        uids.iter().for_each(|uid| recent.insert(*uid));
+        let Some((journal, _)) = &mut *known else { return };
         match journal.append(uids) {
             Ok(()) => drop(self.journal_problem.lock().end()),
             Err(error) => self.log_journal_problem(&error),

@@ -39,15 +39,45 @@ impl JournalThreads {
             io::Error::new(ErrorKind::TimedOut, problem)
         };
         // Operations follow one another, so that an occupied permit is that of one which timed out.
-        let (own, shared) = (intake.journal_permit.clone().try_acquire_owned(), self.0.clone().try_acquire_owned());
-        let permits = own.ok().zip(shared.ok()).ok_or_else(unresponsive)?;
+        let own = intake.journal_permit.clone().try_acquire_owned().map_err(|_| unresponsive())?;
+        let shared = self.0.clone().try_acquire_owned().map_err(|_| {
+            let directory = intake.journal_path().with_file_name("");
+            let problem = format!(
+                "the files of {THREADS_MAX} other targets in {} do not respond; check for a lost network mount",
+                directory.display()
+            );
+            io::Error::new(ErrorKind::TimedOut, problem)
+        })?;
         let of_thread = intake.clone();
         let run = move || {
             let result = operation(&of_thread);
-            drop(permits);
+            drop((own, shared));
             result
         };
         let finished = timeout(JOURNAL_WAIT_MAX, spawn_blocking(run)).await.map_err(|_| unresponsive())?;
         finished.map_err(io::Error::other)
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+    use crate::receive::ReceiveLimits;
+    use crate::receive::intake::Intakes;
+
+    #[tokio::test]
+    async fn without_a_free_thread_the_error_does_not_name_a_journal_that_was_not_used() {
+        let dir = tempfile::tempdir().unwrap();
+        let intake = Intakes::new(dir.path().to_owned(), ReceiveLimits::default()).of("mta1", |_| true);
+        let threads = JournalThreads(Arc::new(Semaphore::new(1)));
+        let occupied = threads.0.clone().try_acquire_owned().unwrap();
+        let error = threads.run(&intake, |_| ()).await.unwrap_err().to_string();
+        assert!(error.contains("8 other targets") && !error.contains("mta1"), "{error}");
+        drop(occupied);
+        threads.run(&intake, |_| ()).await.unwrap();
+        let _own = intake.journal_permit.clone().try_acquire_owned().unwrap();
+        let error = threads.run(&intake, |_| ()).await.unwrap_err().to_string();
+        assert!(error.contains("mta1.uids does not respond within 2 s"), "{error}");
     }
 }
