@@ -200,7 +200,8 @@ fn a_series_that_changes_only_for_other_receivers_than_prometheus_has_no_end_mar
         let mut found = series(&pushed(&mut state, &reading(1_700_000_010, &after)));
         let mut expected: Vec<_> = expected.iter().map(|line| (*line).to_owned()).collect();
         found.iter_mut().for_each(|line| *line = line.trim_start_matches("postmeter.native ").to_owned());
-        (found.sort(), expected.sort());
+        found.sort();
+        expected.sort();
         assert_eq!(found, expected, "{before} {after}");
     }
 }
