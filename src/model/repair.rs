@@ -77,13 +77,15 @@ impl Repair {
     pub const fn hides_series(self) -> bool {
         match self {
             Self::Unreadable | Self::NonFinite | Self::OutOfRange | Self::InconsistentHistogram => true,
-            Self::MissingCount | Self::Misnamed | Self::Forged | Self::IncompleteSum => true,
+            Self::MissingCount | Self::Misnamed | Self::Forged => true,
             // Concerns gauges, which have no start time.
             Self::Underflow => false,
             // The series is kept.
             Self::Unescaped | Self::InvalidUtf8 | Self::LabelTooLong | Self::DuplicateSeries | Self::NotCumulative => false,
             Self::MistypedCounter | Self::Held | Self::AmbiguousTargetInfo | Self::NameCollision => false,
             Self::Unsupported | Self::ExemplarDropped => false,
+            // Concerns canonical points only (`Reading::has_all_sums`).
+            Self::IncompleteSum => false,
         }
     }
 

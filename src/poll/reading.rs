@@ -4,7 +4,7 @@ use super::{PollError, RecordArrival};
 use crate::model::vocabulary::{
     ERROR_TYPE, POLL_AGE, POLL_BODY_SIZE, POLL_ERRORS, POLL_LATENCY, POLL_PART, POLL_REPAIRS, POLL_SERIES, REPAIR_KIND, SERIES_STATE, UP,
 };
-use crate::model::{Point, RecordMetrics, Repairs, SelectedFamilies, Snapshot};
+use crate::model::{Point, RecordMetrics, Repair, Repairs, SelectedFamilies, Snapshot};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
@@ -94,6 +94,12 @@ impl Reading {
     pub fn is_complete(&self) -> bool {
         let leaves_out = |snapshot: &Snapshot| snapshot.repairs.iter().any(|(repair, _)| repair.hides_series());
         self.has_all_parts() && !self.native.memory_exceeded && !self.snapshot().is_some_and(leaves_out)
+    }
+
+    /// Returns true if it is complete and no sum of a previous reading is omitted, so that a missing canonical point did not exist.
+    #[must_use]
+    pub fn has_all_sums(&self) -> bool {
+        self.is_complete() && self.snapshot().is_none_or(|snapshot| snapshot.repairs.get(Repair::IncompleteSum) == 0)
     }
 
     /// All canonical points as of `now`: those of the snapshot, and those about the poll itself.

@@ -131,9 +131,10 @@ impl SeriesState {
             self.limit_times(status.time.earlier(READING_STEP_NANOS));
         }
         let transition = self.readings.add(status);
-        self.scalars.update(&mut canonical, &transition, self.temporality);
-        self.measured.update(&mut canonical, &transition, self.temporality);
-        let histograms = self.histograms.metrics(snapshot, system, &transition, self.temporality);
+        let of_canonical = transition.of_canonical();
+        self.scalars.update(&mut canonical, &of_canonical, self.temporality);
+        self.measured.update(&mut canonical, &of_canonical, self.temporality);
+        let histograms = self.histograms.metrics(snapshot, system, &of_canonical, self.temporality);
         if let Some(scope) = canonical.first_mut() {
             scope.metrics.extend(histograms);
         }

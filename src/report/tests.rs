@@ -15,7 +15,7 @@ fn time(seconds: u64) -> UnixNanos {
 
 /// A successful reading at this second.
 fn at(seconds: u64) -> ReadingStatus {
-    ReadingStatus { is_good: true, is_complete: true, ..failed(seconds) }
+    ReadingStatus { is_good: true, is_complete: true, has_all_sums: true, ..failed(seconds) }
 }
 
 /// A failed poll at this second.
@@ -237,6 +237,18 @@ fn a_counter_that_a_response_omits_resumes_or_is_a_reset() {
         let expected = if temporality == Temporality::Delta { "mail.bounces{x} +2 @60 3660" } else { "mail.bounces{x} 9 @40 3660" };
         assert_eq!(resumed, [expected]);
     }
+}
+
+#[test]
+fn a_counter_is_not_new_after_a_reading_that_omitted_a_sum() {
+    let omitting = |seconds| ReadingStatus { has_all_sums: false, ..at(seconds) };
+    let mut state = SeriesState::new(Temporality::Delta);
+    assert_eq!(scalars(&mut state, omitting(10), &[]), [""; 0]);
+    assert_eq!(scalars(&mut state, at(20), &[(BOUNCES, "x", 1000)]), [""; 0], "it may be the omitted sum");
+    assert_eq!(
+        scalars(&mut state, at(30), &[(BOUNCES, "x", 1001), (BOUNCES, "y", 2)]),
+        ["mail.bounces{x} +1 @20 30", "mail.bounces{y} +2 @20 30"]
+    );
 }
 
 #[test]

@@ -58,6 +58,8 @@ pub struct ReadingStatus {
     pub is_good: bool,
     /// Everything that the server counts was read: a missing series does not exist.
     pub is_complete: bool,
+    /// No sum of a previous reading is omitted, and it is complete: a missing canonical counter does not exist.
+    pub has_all_sums: bool,
     /// The start time of the server's counters, if the server reports it.
     pub counters_since: Option<UnixNanos>,
     /// The time at which Postmeter began to count the errors and repairs of the target.
@@ -78,6 +80,7 @@ impl ReadingStatus {
             time,
             is_good: false,
             is_complete: false,
+            has_all_sums: false,
             counters_since: None,
             tally_since: None,
             records_since: None,
@@ -94,6 +97,7 @@ impl ReadingStatus {
             time: reading.at.into(),
             is_good: snapshot.is_some(),
             is_complete: reading.is_complete(),
+            has_all_sums: reading.has_all_sums(),
             counters_since: snapshot.and_then(|snapshot| snapshot.counters_since).map(UnixNanos::from),
             tally_since: Some(reading.tally_since.into()),
             records_since,

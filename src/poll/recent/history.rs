@@ -112,7 +112,7 @@ impl History {
 
         let mut cells = [EMPTY; FIGURES_MAX];
         if let Some(snapshot) = reading.snapshot() {
-            self.measure(FigureOrigin::Poll, &snapshot.points, reading.began, reading.is_complete(), &mut cells);
+            self.measure(FigureOrigin::Poll, &snapshot.points, reading.began, reading.has_all_sums(), &mut cells);
         }
         self.put(FigureOrigin::Poll, reading.at, reading.outcome.is_err(), cells);
     }

@@ -1,6 +1,6 @@
 use super::*;
 use crate::model::vocabulary::{CONNECTION_ACTIVE, DELIVERY_ATTEMPTS, DELIVERY_OUTCOME, PROTOCOL, QUEUE_DEPTH, QUEUE_STATE};
-use crate::model::{Point, Snapshot};
+use crate::model::{Point, Repair, Snapshot};
 use crate::poll::{PartReport, Tally};
 use std::sync::Arc;
 use std::time::Duration;
@@ -23,6 +23,10 @@ impl TestHistory {
     }
 
     fn read(&mut self, second: u64, outcome: Result<Vec<Point>, PollError>, part_failed: bool) {
+        self.read_snapshot(second, outcome.map(|points| Snapshot { points, ..Snapshot::default() }), part_failed);
+    }
+
+    fn read_snapshot(&mut self, second: u64, outcome: Result<Snapshot, PollError>, part_failed: bool) {
         let (at, began) = (SystemTime::UNIX_EPOCH + Duration::from_secs(DAY + second), self.zero + Duration::from_secs(second));
         let report = |part, error| PartReport { part, took: Some(Duration::ZERO), error };
         let required = report("metrics", outcome.as_ref().err().cloned());
@@ -31,7 +35,7 @@ impl TestHistory {
             at,
             began,
             ended: began,
-            outcome: outcome.map(|points| Snapshot { points, ..Snapshot::default() }),
+            outcome,
             native: Arc::default(),
             parts: vec![required, optional],
             body_bytes: 0,
@@ -99,6 +103,16 @@ fn a_series_that_was_missing_in_a_complete_reading_started_after_it() {
 
     let mut target = TestHistory::new(&ALL_OUT);
     target.read(0, Ok(vec![out("delivered", 10.0)]), true);
+    target.good(60, &[out("delivered", 10.0), out("failed", 3000.0)]);
+    target.expect(&[None, Some(0.0)]);
+}
+
+#[test]
+fn a_sum_that_was_omitted_is_no_increase_when_it_is_back() {
+    let mut target = TestHistory::new(&ALL_OUT);
+    let mut omitting = Snapshot { points: vec![out("delivered", 10.0)], ..Snapshot::default() };
+    omitting.repairs.count(Repair::IncompleteSum);
+    target.read_snapshot(0, Ok(omitting), false);
     target.good(60, &[out("delivered", 10.0), out("failed", 3000.0)]);
     target.expect(&[None, Some(0.0)]);
 }

@@ -39,6 +39,24 @@ fn deltas_are_differences_to_the_last_exported_value() {
 }
 
 #[test]
+fn a_new_counter_begins_at_zero_although_the_reading_before_omitted_a_sum() {
+    let before = "# TYPE c counter\nc{l=\"a\"} 5\n";
+    let now = "# TYPE c counter\nc{l=\"a\"} 6\n# TYPE new counter\nnew 4\n";
+    for (repair, expected) in [
+        (Repair::IncompleteSum, &["c{a} +1 @10", "new{} +4 @10"][..]),
+        // The counter may be the one that was not read.
+        (Repair::Unreadable, &["c{a} +1 @10"]),
+    ] {
+        let mut state = SeriesState::new(Temporality::Delta);
+        let mut with_repair = Snapshot::default();
+        with_repair.repairs.count(repair);
+        assert_eq!(lines(target_metrics("t", &reading(10, Ok(with_repair), text(before)), &mut state)), [""; 0]);
+        let next = reading(20, Ok(Snapshot::default()), text(now));
+        assert_eq!(lines(target_metrics("t", &next, &mut state)), expected, "{repair:?}");
+    }
+}
+
+#[test]
 fn a_histogram_may_add_and_remove_buckets() {
     const ONE: &str = "# TYPE h histogram\nh_bucket{le=\"1\"} 5\nh_bucket{le=\"+Inf\"} 5\nh_sum 5\nh_count 5\n";
     const ONE_LATER: &str = "# TYPE h histogram\nh_bucket{le=\"1\"} 7\nh_bucket{le=\"+Inf\"} 7\nh_sum 7\nh_count 7\n";
