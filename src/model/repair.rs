@@ -45,11 +45,13 @@ pub enum Repair {
     ExemplarDropped,
     /// A point that lacks a native series, or a part, of the readings before; omitted.
     IncompleteSum,
+    /// NaN or infinity as the sum of a histogram; the canonical histogram has no sum.
+    NonFiniteSum,
 }
 
 impl Repair {
     /// All kinds, in the order of their numbers.
-    pub const ALL: [Self; 20] = [
+    pub const ALL: [Self; 21] = [
         Self::Unreadable,
         Self::Unescaped,
         Self::InvalidUtf8,
@@ -70,6 +72,7 @@ impl Repair {
         Self::Unsupported,
         Self::ExemplarDropped,
         Self::IncompleteSum,
+        Self::NonFiniteSum,
     ];
 
     /// Returns true if a series may be missing that the server still counts, so that it is not new when a later response contains it.
@@ -83,7 +86,7 @@ impl Repair {
             // The series is kept.
             Self::Unescaped | Self::InvalidUtf8 | Self::LabelTooLong | Self::DuplicateSeries | Self::NotCumulative => false,
             Self::MistypedCounter | Self::Held | Self::AmbiguousTargetInfo | Self::NameCollision => false,
-            Self::Unsupported | Self::ExemplarDropped => false,
+            Self::Unsupported | Self::ExemplarDropped | Self::NonFiniteSum => false,
             // Concerns canonical points only (`Reading::has_all_sums`).
             Self::IncompleteSum => false,
         }
@@ -113,6 +116,7 @@ impl Repair {
             Self::Unsupported => "unsupported",
             Self::ExemplarDropped => "exemplar_dropped",
             Self::IncompleteSum => "incomplete_sum",
+            Self::NonFiniteSum => "non_finite_sum",
         }
     }
 
@@ -146,6 +150,7 @@ impl Repair {
             Self::IncompleteSum => {
                 "a point that lacks a series of an earlier response; omitted until it is complete, the server restarts, or an hour has passed"
             }
+            Self::NonFiniteSum => "NaN or infinity as the sum of a histogram; the canonical histogram has no sum",
         }
     }
 }

@@ -158,7 +158,7 @@ impl<'a> Mapping<'a> {
                     self.trace(|trace| trace.point(index, &attributes, None));
                     let mut histogram = histogram.scaled(rule.scale);
                     if histogram.sum.take_if(|sum| !sum.is_finite()).is_some() {
-                        self.repair(Repair::NonFinite);
+                        self.repair(Repair::NonFiniteSum);
                     }
                     self.add_histogram(rule, attributes, histogram);
                 }
@@ -200,7 +200,7 @@ impl<'a> Mapping<'a> {
         }
     }
 
-    /// Returns the total of a counter that goes on after a fall. An invalid value of a known series does not change its total.
+    /// Returns the total of a counter that continues after a fall. An invalid value of a known series does not change its total.
     fn rebased(&mut self, rule: u64, series: u64, value: Result<f64, Repair>, point: u64, attributes: &Attributes) -> Result<f64, Repair> {
         let total = self.memory.rebased.total(rule, series, value.ok(), point, attributes);
         if let (Some(_), Err(repair)) = (total, value) {
@@ -291,7 +291,7 @@ fn omit(snapshot: &mut Snapshot, incomplete: &HashSet<u64>) {
     snapshot.repairs.add(Repair::IncompleteSum, (count - snapshot.point_count()) as u64);
 }
 
-/// Returns `true` if the decrease of a series that the rule takes may be a restart. Counters that are accumulated or rebased go on after one.
+/// Returns `true` if the decrease of a series that the rule takes may be a restart. Counters that are accumulated or rebased continue after one.
 fn is_summand(rule: &Rule) -> bool {
     matches!(rule.metric.kind, Kind::Counter | Kind::Histogram) && rule.transform != Transform::Rebase
 }

@@ -38,7 +38,7 @@ fn histograms_of_several_series_add_up() {
         // A canonical sum is finite.
         (
             vec![&four, &four.replace("s=\"a\"", "s=\"b\"").replace("h_sum{s=\"b\"} 7", "h_sum{s=\"b\"} +Inf")],
-            "[1.0, 5.0] [2, 6] of 8 sum None; !non_finite 1",
+            "[1.0, 5.0] [2, 6] of 8 sum None; !non_finite_sum 1",
         ),
         // Duplicate series count once.
         (vec![&four, &four], "[1.0, 5.0] [1, 3] of 4 sum Some(7.0); !duplicate_series 4"),
