@@ -117,6 +117,7 @@ impl Target {
         let window = requested.window;
         let (outcomes, reused) = self.request_parts(memory, requested, began).await;
         memory.counters.repeats_process_start(!reused.is_empty());
+        memory.counters.keep_parts(&self.parts.iter().map(|client| client.part).collect::<Vec<_>>());
         let mut reports = Vec::with_capacity(outcomes.len() + reused.len());
         let mut read: PagesByPart = Vec::new();
         let mut body_bytes = 0;

@@ -1,4 +1,4 @@
-//! The file in `state_dir` with the totals of counters that Postmeter adds up itself, so that they go on after it was restarted.
+//! The file in `state_dir` with the totals of counters that Postmeter adds up itself, so that they continue after it was restarted.
 //!
 //! # Written before the reading is published
 //!

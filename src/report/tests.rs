@@ -302,7 +302,7 @@ fn canonical_counters_begin_again_when_a_reload_changes_their_rules() {
         report(&mut state, at(10), &[(ERRORS, "x", 1), (BOUNCES, "x", 900)], &latency(1));
         report(&mut state, at(20), &[(ERRORS, "x", 1), (BOUNCES, "x", 900)], &latency(5));
         state.note_change(change);
-        // The sums begin again, so they fall; Postmeter's own counts go on.
+        // The sums begin again, so they fall; Postmeter's own counts continue.
         let expected = [bounces, durations, vec!["postmeter.poll.errors{x} +2 @20 30"]].concat();
         assert_eq!(report(&mut state, at(30), &[(ERRORS, "x", 3), (BOUNCES, "x", 400)], &latency(4)), expected, "{change:?}");
         let next = ["mail.bounces{x} +10 @30 40", "mail.delivery.duration{} +2 @30 40", "postmeter.poll.errors{x} +0 @30 40"];

@@ -130,7 +130,7 @@ pub enum Transform {
 }
 
 impl Transform {
-    /// Returns `true` if a counter goes on after a restart of the server, so that the server's later start is not its own.
+    /// Returns `true` if a counter continues after a restart of the server, so that the server's later start is not its own.
     #[must_use]
     pub const fn outlasts_restarts(self) -> bool {
         matches!(self, Self::Accumulate | Self::Rebase)

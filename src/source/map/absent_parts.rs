@@ -2,16 +2,15 @@
 //!
 //! Native series that are not counters may vanish, so a point without one of them is not wrong. But a part whose request failed reports
 //! nothing, and the rest of the sum is too small. So a point to which an earlier response of such a part belongs is omitted until the part
-//! is back, or has been missing for [`ABSENT_AGE_MAX`].
+//! is back, or has been missing for [`OMITTED_AGE_MAX`], or a reload has removed it.
 
-use crate::model::Kind;
+use super::omitted::OMITTED_AGE_MAX;
+use crate::model::{Kind, unix_seconds};
 use crate::source::{Rule, Source};
 use foldhash::fast::RandomState;
 use std::collections::{HashMap, HashSet};
-use std::time::{Duration, SystemTime};
+use std::time::SystemTime;
 
-/// The time after which a missing part no longer counts as failed: a reload may have removed it.
-const ABSENT_AGE_MAX: Duration = Duration::from_secs(3600);
 /// The largest number of pairs of a part and a point of a target that are stored. If other points lack a part, that is not detected.
 const CONTRIBUTIONS_MAX: usize = 100_000;
 
@@ -38,7 +37,12 @@ impl PartContributions {
     /// Begins a poll.
     pub(super) fn start(&mut self, now: SystemTime) {
         self.poll = self.poll.wrapping_add(1);
-        self.now = now.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs();
+        self.now = unix_seconds(now);
+    }
+
+    /// Forgets the contributions of all other parts.
+    pub(super) fn keep_parts(&mut self, parts: &[&'static str]) {
+        self.known.retain(|(part, _), _| parts.contains(part));
     }
 
     /// Adds a part that contributes to a point in the current poll.
@@ -51,7 +55,7 @@ impl PartContributions {
     /// Ends the poll of these parts. Returns the points of the current poll that lack another part.
     pub(super) fn finish(&mut self, parts: &[&'static str]) -> HashSet<u64> {
         let (poll, now) = (self.poll, self.now);
-        let is_recent = |known: &Contribution| now.saturating_sub(known.at) <= ABSENT_AGE_MAX.as_secs();
+        let is_recent = |known: &Contribution| now.saturating_sub(known.at) <= OMITTED_AGE_MAX.as_secs();
         // A part that was read and contributes no longer has no such series any more.
         self.known.retain(|(part, _), known| known.poll == poll || !parts.contains(part) && is_recent(known));
         let current: HashSet<u64> = self.known.iter().filter(|(_, known)| known.poll == poll).map(|((_, point), _)| *point).collect();

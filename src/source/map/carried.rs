@@ -1,4 +1,4 @@
-//! Totals of an earlier process: counters that Postmeter adds up itself go on after it was restarted.
+//! Totals of an earlier process: counters that Postmeter adds up itself continue after it was restarted.
 //!
 //! Without them, such a counter falls at a restart to what the server reports now, and a receiver that takes the fall for a reset counts that
 //! once more.
@@ -27,7 +27,7 @@ const START_TOLERANCE: Duration = Duration::from_secs(60);
 /// The reason why Postmeter's total of a counter differs from the values of the server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Carry {
-    /// It goes on whatever happens: a sum of windows, accumulated or rebased.
+    /// It continues whatever happens: a sum of windows, accumulated or rebased.
     Always,
     /// It is held until the server restarts.
     UntilRestart,
@@ -304,7 +304,7 @@ mod tests {
     }
 
     #[test]
-    fn a_start_is_kept_by_counters_that_go_on_after_a_restart_of_the_server() {
+    fn a_start_is_kept_by_counters_that_continue_after_a_restart_of_the_server() {
         for (keeps_start, expected) in [(true, time(100)), (false, time(500))] {
             let mut carried = CarriedTotals::after(Totals { since: time(100), ..Totals::default() });
             let mut snapshot = snapshot(time(500), None, 7.0);

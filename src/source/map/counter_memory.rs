@@ -13,7 +13,7 @@ use super::selector::compare_values;
 use super::totals::Totals;
 use super::windows::WindowSums;
 use crate::model::{Attributes, Point, Repair, Repairs};
-use crate::source::Source;
+use crate::source::{Part, Source};
 use std::collections::{HashMap, HashSet};
 use std::time::SystemTime;
 
@@ -33,6 +33,8 @@ pub struct CounterMemory {
     pub(super) first_counters_since: Option<SystemTime>,
     /// The address of the parts whose rules the state belongs to.
     definition: Option<usize>,
+    /// The names of the configured parts.
+    parts: Vec<&'static str>,
     /// The values that diagnoses compare.
     pub(super) advice: AdviceMemory,
     /// The start of the server's process, if it is reported.
@@ -100,6 +102,16 @@ impl CounterMemory {
             self.summands = Summands::default();
             self.contributions = PartContributions::default();
             self.advice = AdviceMemory::default();
+        }
+    }
+
+    /// Sets the parts that are configured. What others have contributed to points is forgotten, so that these are not omitted.
+    pub fn keep_parts(&mut self, parts: &[&'static Part]) {
+        let names: Vec<_> = parts.iter().map(|part| part.name).collect();
+        if names != self.parts {
+            self.contributions.keep_parts(&names);
+            self.summands.keep_rules(parts.iter().flat_map(|part| part.rules));
+            self.parts = names;
         }
     }
 

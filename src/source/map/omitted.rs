@@ -13,8 +13,8 @@ use std::collections::hash_map::Entry;
 use std::collections::{HashMap, HashSet};
 use std::time::{Duration, SystemTime};
 
-/// The time after which a missing series no longer counts as omitted.
-const OMITTED_AGE_MAX: Duration = Duration::from_secs(3600);
+/// The time after which a missing series, or a part that fails, no longer counts as omitted.
+pub(super) const OMITTED_AGE_MAX: Duration = Duration::from_secs(3600);
 /// The largest number of series of a target that are stored. If others are omitted, that is not detected.
 const SERIES_MAX: usize = 100_000;
 
@@ -110,6 +110,12 @@ impl Summands {
     pub(super) fn supersede(&mut self, rule: &'static Rule, is_provided: impl Fn(u64) -> bool) {
         let rule = address(rule);
         self.known.retain(|_, known| known.rule != rule || !is_provided(known.sum));
+    }
+
+    /// Forgets the series of all other rules.
+    pub(super) fn keep_rules(&mut self, rules: impl Iterator<Item = &'static Rule>) {
+        let rules: HashSet<usize> = rules.map(address).collect();
+        self.known.retain(|_, known| rules.contains(&known.rule));
     }
 
     /// Returns `true` if counters of previous polls fell and have stayed lower, as after a restart.

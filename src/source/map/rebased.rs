@@ -1,4 +1,4 @@
-//! Counters that go on after a fall: the lower value is a new base, and adds nothing.
+//! Counters that continue after a fall: the lower value is a new base, and adds nothing.
 //!
 //! A server that saves its counters now and then restores an older state after a crash, and counts on from there. A reset would count again
 //! what was counted before the crash, and holding the old value would lose what comes after it.

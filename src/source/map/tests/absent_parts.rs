@@ -32,9 +32,15 @@ fn a_point_of_two_parts_is_omitted_while_one_of_them_fails() {
     // A queue that is empty has no series.
     assert_eq!(polled.mapped(&[first, &second.replace("q 7;", "")]), all(5));
     assert_eq!(polled.mapped(&[first]), format!("mail.queue.depth queued 5; {partial}; !incomplete_sum 3"));
-    // A reload may have removed the part.
     polled.context.now += Duration::from_secs(3661);
     let alone = all(5).replace(" 30", " 9").replace(" 120", " 20").replace(" 14", " 6");
+    assert_eq!(polled.mapped(&[first]), alone);
+    // A reload removes the part.
+    assert_eq!(polled.mapped(&[first, second]), all(12));
+    let parts: Vec<&Part> = polled.source.parts.iter().collect();
+    polled.memory.keep_parts(&parts);
+    assert_eq!(polled.mapped(&[first]), format!("{partial}; !incomplete_sum 4"));
+    polled.memory.keep_parts(&parts[..1]);
     assert_eq!(polled.mapped(&[first]), alone);
 }
 
