@@ -4,6 +4,8 @@ use super::*;
 use crate::model::{Families, FamilyType};
 use proptest::prelude::*;
 
+mod unknown;
+
 fn leak(series: Vec<PathSeries>) -> &'static [PathSeries] {
     Box::leak(series.into_boxed_slice())
 }

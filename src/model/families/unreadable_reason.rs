@@ -29,6 +29,12 @@ impl Families {
         self.unreadable_reasons.iter().find(|known| *known.family == *family).map(|known| &*known.reason)
     }
 
+    /// Returns true if the value NaN stands for one that is not known.
+    #[must_use]
+    pub(in crate::model) fn has_unknown_values(&self) -> bool {
+        !self.unreadable_reasons.is_empty()
+    }
+
     /// The memory of the reasons in bytes.
     pub(super) fn unreadable_reasons_bytes(&self) -> usize {
         let texts: usize = self.unreadable_reasons.iter().map(|known| known.family.len() + known.reason.len()).sum();

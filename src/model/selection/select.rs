@@ -75,7 +75,8 @@ impl SelectedFamilies {
                 if let Some(repair) = invalid.filter(|_| !selection.is_mapped) {
                     self.repairs.count(repair);
                 }
-                if invalid.is_some() || selection.min_value.is_some_and(|min| sample.number().is_some_and(|n| n < min)) {
+                let is_unknown = bodies[*body].has_unknown_values() && sample.number().is_some_and(f64::is_nan);
+                if is_unknown || invalid.is_some() || selection.min_value.is_some_and(|min| sample.number().is_some_and(|n| n < min)) {
                     self.dropped += 1;
                     slice.drop_series(index);
                 } else {
