@@ -82,7 +82,8 @@ impl PartCredentials {
     /// Records the header with a credential that is about to be sent.
     pub(super) fn record_sent(&self, header: Option<&HeaderValue>) {
         let mut sent = self.last_sent.lock();
-        if let Some(header) = header.filter(|header| !sent.contains(header)) {
+        if let Some(header) = header {
+            sent.retain(|earlier| earlier != header);
             sent.insert(0, header.clone());
             sent.truncate(SENT_MAX);
         }
