@@ -182,6 +182,7 @@ fn wrong_values_are_errors() {
         ("config.targets[0].proxy=http://a:b@proxy.example.com:3128", "config.targets[0].proxy contains a password in its URL"),
         ("config.targets[0].url=http://192.0.2.5/metrics?a=b&token=abc", "config.targets[0].url contains a secret in its query"),
         ("config.targets_http.url=https://192.0.2.5/?api_key=${env:KEY:-abc}", "config.targets_http.url contains a secret in its query"),
+        ("config.targets_http.url=https://192.0.2.5/?X-Api-Key=abc", "config.targets_http.url contains a secret in its query"),
         ("config.receive.listen=localhost:9465", "config.receive.listen localhost:9465 is a loopback address"),
         ("config.export.prometheus.listen=localhost", "does not end with a port number"),
         ("config.export.otlp.spool.dir=/spool", "config.export.otlp.spool.dir /spool is not writable"),

@@ -81,7 +81,7 @@ value. A default after a variable's name is plain text, too.
 {{- if and (kindIs "string" $value) (regexMatch "://[^/?#@$:]*:[^/?#@$]+@" (toString $value)) }}
 {{- fail (printf "%s contains a password in its URL, and the configuration becomes a ConfigMap: use ${file:PATH} with secrets.existing, or ${env:NAME} with env" $at) }}
 {{- end }}
-{{- if and (kindIs "string" $value) (regexMatch "(?i)://[^#]*[?&](([a-z0-9]+[-_])*(token|secret|password)|api[-_]?key|key|auth)=([^$&#]|\\$\\{env:[^}:]+:-[^}])" (toString $value)) }}
+{{- if and (kindIs "string" $value) (regexMatch "(?i)://[^#]*[?&](([a-z0-9]+[-_])*(token|secret|password|signature|(api|access|private)[-_]?key)|key|auth|sig)=([^$&#]|\\$\\{env:[^}:]+:-[^}])" (toString $value)) }}
 {{- fail (printf "%s contains a secret in its query, and the configuration becomes a ConfigMap: use ${file:PATH} with secrets.existing, or ${env:NAME} with env" $at) }}
 {{- end }}
 {{- include "postmeter.refuseSecrets" (dict "value" $value "path" $at "inHeaders" (eq $key "headers")) }}
