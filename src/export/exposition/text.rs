@@ -1,7 +1,7 @@
 //! Prometheus text 0.0.4 and 1.0.0, and OpenMetrics 1.0.0.
 //!
 //! In OpenMetrics the samples of a counter must end in `_total`. A native counter without this suffix has the type `unknown` there,
-//! because native names are not changed. What else OpenMetrics forbids is in [`open_metrics`](super::open_metrics).
+//! because native names are not changed. What else OpenMetrics forbids is in [`open_metrics`].
 
 use super::format::{CREATED, open_metrics_suffix, type_name};
 use super::names::{Escaping, is_label_name, is_metric_name, label_name};
