@@ -18,6 +18,7 @@ mod http_response;
 pub(crate) mod logs;
 mod logs_export;
 mod logs_sender;
+mod metric_header;
 pub(crate) mod metrics;
 mod native_metrics;
 mod point_writer;

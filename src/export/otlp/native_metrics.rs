@@ -4,7 +4,8 @@
 //! a stateset a sum that is not monotonic, a family without a type a gauge; `prometheus.type` keeps the original type. NaN samples are
 //! omitted, because a point without a value would end its series.
 
-use super::point_writer::{MetricHeader, Point, PointWriter};
+use super::metric_header::MetricHeader;
+use super::point_writer::{Point, PointWriter};
 use super::request_writer::MetricsRequestWriter;
 use crate::model::{FamilyType, SamplePosition, SamplePositions, SelectedFamily, is_scope_info};
 use crate::report::{DeltaBase, EndedSamples, NativeReport, UnixNanos};

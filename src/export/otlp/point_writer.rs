@@ -1,12 +1,12 @@
 //! Writes the points of native series: numbers, histograms, summaries, and the ends of series.
 
-use super::exemplar::write_exemplar;
+use super::metric_header::MetricHeader;
 use super::native_metrics::{NATIVE_SCOPE, RequestFull};
 use super::request_writer::{EncodedScope, MetricsRequestWriter};
 use super::wire::{bytes, delimited, field_len, fixed64, key_value, labels, labels_len, length, length_len, varint};
-use crate::model::{Exemplar, FamilyType, Histogram, SampleRef, Scope, SelectedFamily, Summary, Value};
+use crate::model::{FamilyType, Histogram, SampleRef, Scope, Summary, Value};
 use crate::report::{UnixNanos, buckets, count, on_common_bounds, sum};
-use opentelemetry_proto::tonic::metrics::v1::{AggregationTemporality, DataPointFlags};
+use opentelemetry_proto::tonic::metrics::v1::DataPointFlags;
 
 // Fields of `NumberDataPoint`; the other data points have START, TIME, COUNT and SUM in common.
 const START: u8 = fixed64(2);
@@ -50,87 +50,6 @@ impl Flags {
             Self::None => {}
             Self::NoRecordedValue => to.extend_from_slice(&[field, DataPointFlags::NoRecordedValueMask as u8]),
         }
-    }
-}
-
-/// The fields of a metric before its points.
-pub(crate) struct MetricHeader<'a> {
-    family: &'a SelectedFamily<'a>,
-    is_delta: bool,
-    /// Some labels of the series describe their scope and are not attributes of the points.
-    is_scoped: bool,
-    /// At least one series of the reading has an exemplar.
-    has_exemplars: bool,
-}
-
-impl<'a> MetricHeader<'a> {
-    pub(crate) fn new(family: &'a SelectedFamily<'a>, is_delta: bool, has_exemplars: bool) -> Self {
-        Self { family, is_delta, is_scoped: family.scope().is_some(), has_exemplars }
-    }
-
-    /// Encodes the exemplars of a series as this field of its point. A delta includes only the exemplars since its start.
-    #[inline]
-    fn exemplars(&self, field: u8, sample: &SampleRef<'_>, point: &Point<'_>) -> Vec<u8> {
-        let mut to = Vec::new();
-        if self.has_exemplars {
-            let start = point.start.map_or(0, UnixNanos::get);
-            let is_new = |exemplar: &Exemplar<'_>| !self.is_delta || exemplar.time() == 0 || exemplar.time() > start;
-            sample.exemplars().filter(is_new).for_each(|exemplar| write_exemplar(&mut to, field, &exemplar, point.time.get()));
-        }
-        to
-    }
-
-    fn write(&self, to: &mut Vec<u8>) {
-        const NAME: u8 = delimited(1);
-        const DESCRIPTION: u8 = delimited(2);
-        const UNIT: u8 = delimited(3);
-        const METADATA: u8 = delimited(12);
-        bytes(to, NAME, self.family.name().as_bytes());
-        if !self.family.help().is_empty() {
-            bytes(to, DESCRIPTION, self.family.help().as_bytes());
-        }
-        let unit = self.family.unit();
-        if !unit.is_empty() {
-            bytes(to, UNIT, unit.as_bytes());
-        }
-        key_value(to, METADATA, b"prometheus.type", prometheus_type(self.family.kind()).as_bytes());
-    }
-
-    /// The field of `Metric` that holds the points.
-    fn data_field(&self) -> u8 {
-        match self.family.kind() {
-            FamilyType::Gauge | FamilyType::Unknown => delimited(5),
-            FamilyType::Counter | FamilyType::Info | FamilyType::StateSet => delimited(7),
-            FamilyType::Histogram => delimited(9),
-            FamilyType::Summary => delimited(11),
-        }
-    }
-
-    /// Writes the fields beside the points. They are written before the points, so that a request can end after any point.
-    fn write_data_fields(&self, to: &mut Vec<u8>) {
-        const TEMPORALITY: u8 = varint(2);
-        const IS_MONOTONIC: u8 = varint(3);
-        let temporality = if self.is_delta { AggregationTemporality::Delta } else { AggregationTemporality::Cumulative };
-        match self.family.kind() {
-            FamilyType::Counter => to.extend_from_slice(&[TEMPORALITY, temporality as u8, IS_MONOTONIC, 1]),
-            FamilyType::Histogram => to.extend_from_slice(&[TEMPORALITY, temporality as u8]),
-            // These sums are not monotonic.
-            FamilyType::Info | FamilyType::StateSet => to.extend_from_slice(&[TEMPORALITY, AggregationTemporality::Cumulative as u8]),
-            FamilyType::Gauge | FamilyType::Unknown | FamilyType::Summary => {}
-        }
-    }
-}
-
-/// The value of `prometheus.type`.
-const fn prometheus_type(kind: FamilyType) -> &'static str {
-    match kind {
-        FamilyType::Counter => "counter",
-        FamilyType::Gauge => "gauge",
-        FamilyType::Histogram => "histogram",
-        FamilyType::Summary => "summary",
-        FamilyType::Info => "info",
-        FamilyType::StateSet => "stateset",
-        FamilyType::Unknown => "unknown",
     }
 }
 
