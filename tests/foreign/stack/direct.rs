@@ -21,7 +21,6 @@ use prost::Message;
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{Ipv4Addr, SocketAddr};
-use std::process::Command;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, LazyLock};
 use std::time::{Duration, SystemTime};
@@ -180,16 +179,7 @@ async fn every_sample_arrives_without_a_window_for_samples_out_of_order() {
     let folder = tempfile::tempdir().unwrap();
     let [web] = free_ports();
     // Without translation, so that names and labels compare with those that were sent.
-    std::fs::write(folder.path().join("prometheus.yml"), "otlp: {translation_strategy: NoTranslation}\n").unwrap();
-    let running = Running::start(
-        "prometheus",
-        folder.path(),
-        Command::new(prometheus)
-            .arg(format!("--config.file={}", folder.path().join("prometheus.yml").display()))
-            .arg(format!("--storage.tsdb.path={}", folder.path().join("data").display()))
-            .arg(format!("--web.listen-address=127.0.0.1:{web}"))
-            .arg("--web.enable-otlp-receiver"),
-    );
+    let running = Running::prometheus(&prometheus, folder.path(), "otlp: {translation_strategy: NoTranslation}\n", web, &[]);
     let url = format!("http://127.0.0.1:{web}");
     let client = reqwest::Client::builder().no_proxy().build().unwrap();
     let is_ready = || async {

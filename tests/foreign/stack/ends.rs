@@ -10,7 +10,6 @@ use axum::routing::get;
 use parking_lot::Mutex;
 use serde_json::Value;
 use std::collections::BTreeSet;
-use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -53,16 +52,8 @@ async fn every_series_of_a_target_that_is_down_ends() {
     let folder = tempfile::tempdir().unwrap();
     let [web] = free_ports();
     let url = format!("http://127.0.0.1:{web}");
-    std::fs::write(folder.path().join("prometheus.yml"), "global: {scrape_interval: 1m}\n").unwrap();
-    let running = Running::start(
-        "prometheus",
-        folder.path(),
-        Command::new(prometheus)
-            .arg(format!("--config.file={}", folder.path().join("prometheus.yml").display()))
-            .arg(format!("--storage.tsdb.path={}", folder.path().join("data").display()))
-            .arg(format!("--web.listen-address=127.0.0.1:{web}"))
-            .args(["--web.enable-otlp-receiver", "--query.lookback-delta=1h"]),
-    );
+    let config = "global: {scrape_interval: 1m}\n";
+    let running = Running::prometheus(&prometheus, folder.path(), config, web, &["--query.lookback-delta=1h"]);
     let export = format!(
         "export:\n  prometheus: {{listen: \"127.0.0.1:0\"}}\n  otlp: {{endpoint: \"{url}/api/v1/otlp/v1/metrics\", protocol: http/protobuf, interval: 1s, retry: {{initial: 100ms}}}}\n"
     );

@@ -27,16 +27,7 @@ async fn otlp_json_is_accepted_by_the_collector_and_by_prometheus() {
     let here = folder.path();
     let [grpc, http, health, metrics, web] = free_ports();
     let local = |port: u16| format!("127.0.0.1:{port}");
-    std::fs::write(here.join("prometheus.yml"), "global: {scrape_interval: 1m}\n").unwrap();
-    let prometheus = Running::start(
-        "prometheus",
-        here,
-        Command::new(prometheus)
-            .arg(format!("--config.file={}", here.join("prometheus.yml").display()))
-            .arg(format!("--storage.tsdb.path={}", here.join("data").display()))
-            .arg(format!("--web.listen-address={}", local(web)))
-            .arg("--web.enable-otlp-receiver"),
-    );
+    let prometheus = Running::prometheus(&prometheus, here, "global: {scrape_interval: 1m}\n", web, &[]);
     let collector = Running::start(
         "collector",
         here,

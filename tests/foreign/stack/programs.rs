@@ -58,6 +58,22 @@ impl Running {
         Self { child: Mutex::new(child), name, log }
     }
 
+    /// Starts Prometheus with this configuration, which receives OTLP and listens on the port `web`.
+    #[allow(dead_code, reason = "benches/peers starts it as an agent")]
+    pub fn prometheus(program: &Path, folder: &Path, config: &str, web: u16, arguments: &[&str]) -> Self {
+        std::fs::write(folder.join("prometheus.yml"), config).unwrap();
+        Self::start(
+            "prometheus",
+            folder,
+            Command::new(program)
+                .arg(format!("--config.file={}", folder.join("prometheus.yml").display()))
+                .arg(format!("--storage.tsdb.path={}", folder.join("data").display()))
+                .arg(format!("--web.listen-address=127.0.0.1:{web}"))
+                .arg("--web.enable-otlp-receiver")
+                .args(arguments),
+        )
+    }
+
     /// Panics with the output if the program has ended.
     pub fn check(&self) {
         let status = self.child.lock().try_wait().unwrap();

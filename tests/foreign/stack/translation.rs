@@ -12,7 +12,6 @@ use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::Path;
-use std::process::Command;
 use std::time::Duration;
 
 const SOON: Duration = Duration::from_secs(120);
@@ -58,16 +57,7 @@ fn start_prometheus(program: &Path, folder: &Path, strategy: &str, web: u16, pos
         "global: {{scrape_interval: 1s, scrape_timeout: 1s}}\notlp: {{translation_strategy: {strategy}}}\n\
          scrape_configs: [{{job_name: pull, honor_labels: true, static_configs: [{{targets: [\"{postmeter}\"], labels: {{via: pull}}}}]}}]\n"
     );
-    std::fs::write(folder.join("prometheus.yml"), config).unwrap();
-    Running::start(
-        "prometheus",
-        folder,
-        Command::new(program)
-            .arg(format!("--config.file={}", folder.join("prometheus.yml").display()))
-            .arg(format!("--storage.tsdb.path={}", folder.join("data").display()))
-            .arg(format!("--web.listen-address=127.0.0.1:{web}"))
-            .arg("--web.enable-otlp-receiver"),
-    )
+    Running::prometheus(program, folder, &config, web, &[])
 }
 
 #[tokio::test(flavor = "multi_thread")]
