@@ -6,11 +6,10 @@ use super::cursor::{Cursor, CursorError};
 use super::record_id::{HashKey, KEY_BYTES};
 use crate::model::unix_seconds;
 use crate::net::quarantine::{BROKEN, OTHER_LOG, quarantine};
-use crate::net::{PRIVATE_FILE_MODE, create_private_directory, replace_private_file};
+use crate::net::{LockFile, create_private_directory, replace_private_file};
 use ring::rand::{SecureRandom, SystemRandom};
-use std::fs::{File, OpenOptions, TryLockError};
+use std::fs::File;
 use std::io::{self, ErrorKind, Read};
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 use tracing::warn;
@@ -46,14 +45,14 @@ pub enum StateError {
 #[derive(Debug)]
 pub(super) struct StateFile {
     path: PathBuf,
-    _lock: File,
+    _lock: LockFile,
 }
 
 /// A file in `state_dir` that one process at a time uses.
 #[derive(Debug)]
 pub struct LockedFile {
     path: PathBuf,
-    _lock: File,
+    _lock: LockFile,
 }
 
 impl LockedFile {
@@ -190,13 +189,8 @@ fn create(directory: &Path) -> Result<(), StateError> {
     create_private_directory(directory).map_err(failed(directory))
 }
 
-fn lock(path: &Path) -> Result<File, StateError> {
-    let file = OpenOptions::new().create(true).truncate(false).write(true).mode(PRIVATE_FILE_MODE).open(path).map_err(failed(path))?;
-    match file.try_lock() {
-        Ok(()) => Ok(file),
-        Err(TryLockError::WouldBlock) => Err(StateError::InUse(path.to_owned())),
-        Err(TryLockError::Error(error)) => Err(failed(path)(error)),
-    }
+fn lock(path: &Path) -> Result<LockFile, StateError> {
+    LockFile::create(path).map_err(failed(path))?.ok_or_else(|| StateError::InUse(path.to_owned()))
 }
 
 fn write(path: &Path, bytes: &[u8]) -> Result<(), StateError> {
@@ -212,6 +206,7 @@ fn failed(path: &Path) -> impl FnOnce(io::Error) -> StateError {
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
+    use crate::net::PRIVATE_FILE_MODE;
 
     const OVERLAP: Duration = Duration::from_secs(10);
     const LOG: &str = "cpanel at a.example.com";

@@ -22,11 +22,11 @@ use super::request_list::{QueuedRequest, RequestKey};
 use super::stored_file::{StoredFile, delete_file, is_damage, read, write_synced};
 use crate::export::request_body::RequestBody;
 use crate::net::quarantine::quarantine;
-use crate::net::{PRIVATE_FILE_MODE, create_private_directory, sync_directory};
+use crate::net::{LockFile, create_private_directory, sync_directory};
 use std::collections::BTreeMap;
-use std::fs::{self, File, Metadata, OpenOptions, TryLockError};
+use std::fs::{self, Metadata};
 use std::io::{self, ErrorKind};
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use tracing::warn;
 
@@ -96,7 +96,7 @@ pub(crate) struct Store {
 /// The directory while it is open.
 #[derive(Debug)]
 struct OpenedDir {
-    lock: File,
+    lock: LockFile,
     files: BTreeMap<RequestKey, StoredFile>,
     /// The disk usage of `files`.
     bytes: usize,
@@ -131,7 +131,7 @@ impl Store {
             // Synced files survive a power failure only if their directory does.
             self.dir.ancestors().skip(1).take(2).try_for_each(sync_directory).map_err(failed)?;
         }
-        let lock = self.lock(OpenOptions::new().write(true).create(true).truncate(false).mode(PRIVATE_FILE_MODE))?;
+        let lock = self.locked(LockFile::create)?;
         let damaged = DamagedRequests::open(&self.dir, self.bytes_max).map_err(failed)?;
         let mut opened = OpenedDir { lock, files: BTreeMap::new(), bytes: 0, damaged };
         let mut found = FoundRequests { damaged: self.rename_old_file(), ..FoundRequests::default() };
@@ -157,14 +157,10 @@ impl Store {
         Ok((opened, found))
     }
 
-    /// Opens the lock file and locks it.
-    fn lock(&self, options: &OpenOptions) -> Result<File, SpoolError> {
-        let lock = options.open(self.dir.join(LOCK)).map_err(|error| self.unusable(&error))?;
-        match lock.try_lock() {
-            Ok(()) => Ok(lock),
-            Err(TryLockError::WouldBlock) => Err(SpoolError::InUse(self.dir.clone())),
-            Err(TryLockError::Error(error)) => Err(self.unusable(&error)),
-        }
+    /// Locks the lock file.
+    fn locked(&self, lock: impl FnOnce(&Path) -> io::Result<Option<LockFile>>) -> Result<LockFile, SpoolError> {
+        let lock = lock(&self.dir.join(LOCK)).map_err(|error| self.unusable(&error))?;
+        lock.ok_or_else(|| SpoolError::InUse(self.dir.clone()))
     }
 
     /// Renames the spool of an older version, which cannot be read. Returns the number of such files.
@@ -239,7 +235,7 @@ impl Store {
         let locked = self.opened.as_ref().map(|opened| opened.lock.metadata().map(identity)).transpose().map_err(failed)?;
         // A disk that was mounted again may have another device number: lock the file that is there now.
         let new_lock = match locked {
-            Some(locked) if locked != found => Some(self.lock(OpenOptions::new().write(true))?),
+            Some(locked) if locked != found => Some(self.locked(LockFile::open)?),
             _ => None,
         };
         let closed = SpoolError::Unusable(self.dir.clone(), "the spool is not open".to_owned());

@@ -1,7 +1,7 @@
 #![allow(clippy::unwrap_used)]
 use super::*;
 use crate::export::queue::damaged_requests;
-use crate::net::PRIVATE_DIRECTORY_MODE;
+use crate::net::{PRIVATE_DIRECTORY_MODE, PRIVATE_FILE_MODE};
 use bytes::Bytes;
 use std::os::unix::fs::PermissionsExt;
 use std::time::{Duration, UNIX_EPOCH};
@@ -169,7 +169,7 @@ fn invalid_request_files_are_moved_away_and_other_files_are_kept() {
     store.close();
     let spool = dir.path().join(SpoolSignal::Metrics.dir());
     fs::write(spool.join("1-2-3-4.request"), "x").unwrap();
-    let huge = File::create(spool.join("00000000000000000005-0000000000-7-1.request")).unwrap();
+    let huge = fs::File::create(spool.join("00000000000000000005-0000000000-7-1.request")).unwrap();
     huge.set_len(FILE_LEN_MAX + 1).unwrap();
     fs::write(spool.join("note"), "written by an operator").unwrap();
     fs::write(spool.join(WRITING), "half a requ").unwrap();
