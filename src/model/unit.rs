@@ -38,6 +38,9 @@ const PER: [(&str, &str); 7] =
 
 /// The UCUM unit of a Prometheus unit. An unknown unit is returned unchanged.
 pub(super) fn otlp_unit(unit: &str) -> Cow<'_, str> {
+    if unit.is_empty() {
+        return Cow::Borrowed(unit);
+    }
     let ucum = |name: &str| UNITS.iter().find(|(known, _)| *known == name).map(|(_, ucum)| *ucum);
     if let Some((unit, per)) = unit.split_once("_per_") {
         let ucum_per = PER.iter().find(|(known, _)| *known == per).map(|(_, ucum)| *ucum);

@@ -123,7 +123,7 @@ fn exemplars(histogram: &MeasuredHistogram) -> Vec<Exemplar> {
     histogram.exemplars().into_iter().map(exemplar).collect()
 }
 
-fn key_value(key: &str, value: &str) -> KeyValue {
+pub(super) fn key_value(key: &str, value: &str) -> KeyValue {
     let value = Some(AnyValue { value: Some(any_value::Value::StringValue(value.to_owned())) });
     KeyValue { key: key.to_owned(), value, ..Default::default() }
 }

@@ -179,7 +179,7 @@ impl SelfTelemetry {
     pub fn collect(&self) -> Option<(&Identity, Vec<ScopeMetrics>)> {
         let reader = self.push_reader.as_ref()?;
         self.conditions.count_dropped_log_lines();
-        Some((&self.identity, scopes_of(&reader.collected())))
+        Some((&self.identity, scopes_of(&reader.collected(), &[])))
     }
 
     /// Exports the remaining data of all signals at the same time, within a few seconds.

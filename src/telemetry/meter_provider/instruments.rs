@@ -30,9 +30,9 @@ pub(super) struct Instruments {
 
 impl Instruments {
     /// Collects these points, with new instruments if they need more than there are.
-    pub(super) fn collected(&mut self, points: Vec<Point>, system: &'static str, resource: &Resource) -> ResourceMetrics {
+    pub(super) fn collected(&mut self, points: Vec<Point>, resource: &Resource) -> ResourceMetrics {
         if let Some(limits) = self.limits.exceeded_by(&points) {
-            self.provider = Some(Provider::new(&limits, system, resource));
+            self.provider = Some(Provider::new(&limits, resource));
             self.limits = limits;
         }
         let Some(provider) = &self.provider else { return ResourceMetrics::default() };
@@ -51,8 +51,8 @@ struct Provider {
 }
 
 impl Provider {
-    fn new(limits: &SeriesLimits, system: &'static str, resource: &Resource) -> Self {
-        let (reader, current) = (SharedReader::default(), CurrentPoints { points: Arc::default(), system });
+    fn new(limits: &SeriesLimits, resource: &Resource) -> Self {
+        let (reader, current) = (SharedReader::default(), CurrentPoints::default());
         let of_view = limits.clone();
         let view = move |instrument: &Instrument| Stream::builder().with_cardinality_limit(*of_view.0.get(instrument.name())?).build().ok();
         let provider = SdkMeterProvider::builder().with_resource(resource.clone()).with_reader(reader.clone()).with_view(view).build();
@@ -90,28 +90,26 @@ impl SeriesLimits {
 }
 
 /// The points that the callbacks report. They are set before each collection.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 struct CurrentPoints {
     points: Arc<Mutex<Arc<[Point]>>>,
-    system: &'static str,
 }
 
 impl CurrentPoints {
     fn observe<T>(&self, metric: &'static Metric, instrument: &dyn AsyncInstrument<T>, number: impl Fn(f64) -> T) {
         let points = self.points.lock().clone();
         for point in points.iter().filter(|point| *point.metric == *metric) {
-            instrument.observe(number(point.value), &self.attributes(point));
+            instrument.observe(number(point.value), &attributes(point));
         }
     }
+}
 
-    fn attributes(&self, point: &Point) -> SmallVec<[KeyValue; 4]> {
-        let system = KeyValue::new(vocabulary::SYSTEM_NAME.key, self.system);
-        let attributes = point.attributes.iter().map(|(attribute, value)| KeyValue::new(attribute.key, Value::from(value.clone())));
-        let mut attributes: SmallVec<[KeyValue; 4]> = std::iter::once(system).chain(attributes).collect();
-        // In any other order, the SDK would look for a series twice, and store it twice.
-        attributes.sort_unstable_by(|a, b| a.key.cmp(&b.key));
-        attributes
-    }
+/// The attributes of a point, sorted: in any other order, the SDK would look for a series twice, and store it twice.
+fn attributes(point: &Point) -> SmallVec<[KeyValue; 4]> {
+    let attributes = point.attributes.iter().map(|(attribute, value)| KeyValue::new(attribute.key, Value::from(value.clone())));
+    let mut attributes: SmallVec<[KeyValue; 4]> = attributes.collect();
+    attributes.sort_unstable_by(|a, b| a.key.cmp(&b.key));
+    attributes
 }
 
 /// Creates the observable instrument of a metric. The SDK has none for histograms that servers aggregated; `report` adds those,
