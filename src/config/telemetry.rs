@@ -5,6 +5,7 @@ use super::map::{Item, Location};
 use super::otel::{self, Signal};
 use super::schema::{TELEMETRY, TELEMETRY_OTLP};
 use super::{Compression, Otlp, Protocol, Secret, Temporality, Tls};
+use crate::model::{is_metric_name_label, is_translatable};
 use std::time::Duration;
 
 /// The default of `service.name` in Postmeter's own telemetry.
@@ -158,7 +159,17 @@ impl TelemetryOtlp {
 /// Returns the attributes of Postmeter's own resource.
 fn resource(decoder: &mut Decoder<'_>) -> Vec<(String, String)> {
     let attributes = decoder.otel_variable("OTEL_RESOURCE_ATTRIBUTES");
-    let mut resource = attributes.and_then(|variable| decoder.ok_or_ignore(&variable, otel::pairs(&variable.value))).unwrap_or_default();
+    let mut resource = Vec::new();
+    if let Some(variable) = attributes {
+        for (key, value) in decoder.ok_or_ignore(&variable, otel::pairs(&variable.value)).unwrap_or_default() {
+            if is_translatable(key.as_bytes()) && !is_metric_name_label(&key) {
+                resource.push((key, value));
+            } else {
+                let message = format!("Prometheus does not accept the attribute {key:?}; it is ignored");
+                decoder.warn(&Location::variable(&variable.name), message);
+            }
+        }
+    }
     let service_name = decoder.otel_variable("OTEL_SERVICE_NAME").map(|variable| variable.value);
     if let Some(name) = service_name {
         resource.retain(|(key, _)| key != "service.name");

@@ -4,7 +4,8 @@
 //! in a length, so nothing has to be moved or measured twice.
 
 use crate::model::short_bytes::append;
-use crate::model::{SampleRef, is_scope_label};
+use crate::model::{SampleRef, escaped_by_values, is_scope_label, is_translatable};
+use std::borrow::Cow;
 
 /// The number of bytes that are reserved for the length of an open message.
 pub(crate) const LENGTH_BYTES: usize = 4;
@@ -78,7 +79,8 @@ pub(crate) fn bytes(to: &mut Vec<u8>, tag: u8, value: &[u8]) {
 #[inline]
 pub(crate) fn labels_len(sample: &SampleRef<'_>, is_scoped: bool) -> usize {
     let is_attribute = |name: &[u8]| !is_scoped || !is_scope_label(name);
-    sample.label_bytes().filter(|(name, _)| is_attribute(name)).map(|(name, value)| field_len(key_value_len(name, value))).sum()
+    let attributes = sample.label_bytes().filter(|(name, _)| is_attribute(name));
+    attributes.map(|(name, value)| field_len(key_value_len(&attribute_name(name), value))).sum()
 }
 
 const fn key_value_len(name: &[u8], value: &[u8]) -> usize {
@@ -90,9 +92,16 @@ const fn key_value_len(name: &[u8], value: &[u8]) -> usize {
 pub(crate) fn labels(to: &mut Vec<u8>, tag: u8, sample: &SampleRef<'_>, is_scoped: bool) {
     for (name, value) in sample.label_bytes() {
         if !is_scoped || !is_scope_label(name) {
-            key_value(to, tag, name, value);
+            key_value(to, tag, &attribute_name(name), value);
         }
     }
+}
+
+/// The name of a label as an attribute. One that Prometheus' OTLP receiver cannot translate is escaped: the receiver would reject the whole
+/// request, with the metrics of all targets.
+#[inline]
+pub(crate) fn attribute_name(name: &[u8]) -> Cow<'_, [u8]> {
+    if is_translatable(name) { Cow::Borrowed(name) } else { Cow::Owned(escaped_by_values(&String::from_utf8_lossy(name)).into_bytes()) }
 }
 
 /// Writes a `KeyValue` with a string.

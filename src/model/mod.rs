@@ -45,6 +45,9 @@ pub use histogram::{Histogram, Summary};
 pub(crate) use identity::identity_of_point;
 pub use measured_histogram::{MeasuredExemplar, MeasuredHistogram};
 pub use metric::{Attribute, Kind, Metric, Number};
+pub(crate) use prometheus_name::{
+    METRIC_NAME_LABEL, escaped_by_values, is_metric_name_label, is_supported_in_metric_name, is_translatable,
+};
 pub use prometheus_name::{TranslationStrategy, translated_kind};
 pub use reading_limits::{LimitExceeded, READING_LIMITS, ReadingLimits};
 pub use reading_memory::{MemoryBudget, MemoryReservation};

@@ -108,6 +108,8 @@ impl TranslationStrategy {
     }
 }
 
+/// The label that contains the name of the metric.
+pub(crate) const METRIC_NAME_LABEL: &str = "__name__";
 /// The last part of a counter's name.
 const TOTAL: &str = "total";
 /// The last part of the name of a gauge with the unit `1`.
@@ -130,6 +132,38 @@ const fn is_supported(c: char) -> bool {
 
 fn is_ratio(unit: &str, kind: FamilyType) -> bool {
     unit == "1" && kind == FamilyType::Gauge
+}
+
+/// Returns true if Prometheus' OTLP receiver can translate this name of a metric or an attribute. It rejects the whole request if nothing but
+/// underscores is left of a name ([otlptranslator](https://github.com/prometheus/otlptranslator)).
+#[inline]
+pub(crate) fn is_translatable(name: &[u8]) -> bool {
+    name.iter().any(u8::is_ascii_alphanumeric)
+}
+
+/// The name with the prefix `U__`, in which each unsupported character is its code point between underscores: the escaping scheme `values`
+/// of [Prometheus](https://prometheus.io/docs/instrumenting/escaping_schemes/).
+pub(crate) fn escaped_by_values(name: &str) -> String {
+    let mut escaped = String::with_capacity(name.len() + 8);
+    escaped.push_str("U__");
+    for (at, c) in name.chars().enumerate() {
+        match c {
+            '_' => escaped.push_str("__"),
+            c if is_supported_in_metric_name(at, c) => escaped.push(c),
+            c => escaped.push_str(&format!("_{:x}_", u32::from(c))),
+        }
+    }
+    escaped
+}
+
+/// Returns true if every version of Prometheus supports the character at this place of a metric's name.
+pub(crate) fn is_supported_in_metric_name(at: usize, c: char) -> bool {
+    c.is_ascii_alphabetic() || c == '_' || c == ':' || (c.is_ascii_digit() && at > 0)
+}
+
+/// Returns true if an attribute of this name would be the label with the name of the metric.
+pub(crate) fn is_metric_name_label(key: &str) -> bool {
+    TranslationStrategy::default().label_name(key) == METRIC_NAME_LABEL
 }
 
 /// Adds a part of a name. A name cannot begin with a digit.

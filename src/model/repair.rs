@@ -47,11 +47,13 @@ pub enum Repair {
     IncompleteSum,
     /// NaN or infinity as the sum of a histogram; the canonical histogram has no sum.
     NonFiniteSum,
+    /// A name without ASCII letters and digits, which Prometheus' OTLP receiver cannot translate; escaped in OTLP.
+    UntranslatableName,
 }
 
 impl Repair {
     /// All kinds, in the order of their numbers.
-    pub const ALL: [Self; 21] = [
+    pub const ALL: [Self; 22] = [
         Self::Unreadable,
         Self::Unescaped,
         Self::InvalidUtf8,
@@ -73,6 +75,7 @@ impl Repair {
         Self::ExemplarDropped,
         Self::IncompleteSum,
         Self::NonFiniteSum,
+        Self::UntranslatableName,
     ];
 
     /// Returns true if a series may be missing that the server still counts, so that it is not new when a later response contains it.
@@ -86,7 +89,7 @@ impl Repair {
             // The series is kept.
             Self::Unescaped | Self::InvalidUtf8 | Self::LabelTooLong | Self::DuplicateSeries | Self::NotCumulative => false,
             Self::MistypedCounter | Self::Held | Self::AmbiguousTargetInfo | Self::NameCollision => false,
-            Self::Unsupported | Self::ExemplarDropped | Self::NonFiniteSum => false,
+            Self::Unsupported | Self::ExemplarDropped | Self::NonFiniteSum | Self::UntranslatableName => false,
             // Concerns canonical points only (`Reading::has_all_sums`).
             Self::IncompleteSum => false,
         }
@@ -117,6 +120,7 @@ impl Repair {
             Self::ExemplarDropped => "exemplar_dropped",
             Self::IncompleteSum => "incomplete_sum",
             Self::NonFiniteSum => "non_finite_sum",
+            Self::UntranslatableName => "untranslatable_name",
         }
     }
 
@@ -151,6 +155,9 @@ impl Repair {
                 "a point that lacks a series of an earlier response; omitted until it is complete, the server restarts, or an hour has passed"
             }
             Self::NonFiniteSum => "NaN or infinity as the sum of a histogram; the canonical histogram has no sum",
+            Self::UntranslatableName => {
+                "a name without ASCII letters and digits, for which Prometheus rejects all of a push; escaped in OTLP"
+            }
         }
     }
 }

@@ -7,7 +7,7 @@
 //! nothing else. They are renamed when families are selected, like Prometheus does, so that every export has the same names.
 
 use super::families::Families;
-use super::{FamilyType, TARGET_INFO};
+use super::{FamilyType, METRIC_NAME_LABEL, TARGET_INFO, is_metric_name_label};
 use std::collections::HashMap;
 
 /// The prefix of a renamed label, as in Prometheus. It is repeated until no other label of the series has the name.
@@ -16,10 +16,11 @@ const EXPORTED: &str = "exported_";
 /// Returns true if a label of this name is reserved in a family of this type.
 fn is_reserved(name: &[u8], kind: FamilyType) -> bool {
     match name {
-        b"job" | b"instance" | b"__name__" => true,
+        b"job" | b"instance" => true,
         b"le" => kind == FamilyType::Histogram,
         b"quantile" => kind == FamilyType::Summary,
-        _ => false,
+        // Also names that become `__name__` where Prometheus translates them.
+        name => name.len() >= METRIC_NAME_LABEL.len() && std::str::from_utf8(name).is_ok_and(is_metric_name_label),
     }
 }
 
@@ -136,6 +137,7 @@ mod tests {
             1,
         );
         renames("a{__name__=\"b\"} 1\na{jobs=\"b\",Job=\"c\"} 1\n", &["a{exported___name__=b}", "a{jobs=b,Job=c}"], 1);
+        renames("a{\"--name--\"=\"b\",\"__name-\"=\"c\"} 1\n", &["a{exported_--name--=b,__name-=c}"], 1);
         renames("a{l=\"job\"} 1\n", &["a{l=job}"], 0);
         // `le` is reserved in histograms only.
         renames("a_bucket{le=\"1\"} 1\n", &["a_bucket{le=1}"], 0);

@@ -1,12 +1,12 @@
 //! `target_info`: a family whose labels describe the server and become resource attributes.
 
-use super::{Families, SampleRef};
+use super::{Families, SampleRef, is_metric_name_label};
 
 /// The family that describes a target. Prometheus and OTLP have one series of it per target.
 pub const TARGET_INFO: &str = "target_info";
 
 /// Labels that are not used: they name the target or the metric, and Postmeter sets them.
-const EXCLUDED: [&str; 7] = ["job", "instance", "__name__", "service.name", "service.namespace", "service.instance.id", "url.scheme"];
+const EXCLUDED: [&str; 6] = ["job", "instance", "service.name", "service.namespace", "service.instance.id", "url.scheme"];
 /// Labels with this prefix are not used: Postmeter sets the address of the server.
 const EXCLUDED_PREFIX: &str = "server.";
 
@@ -36,7 +36,9 @@ impl TargetInfo {
         if info.is_ambiguous || info.series == 0 || !is_selected(TARGET_INFO) {
             return info;
         }
-        let is_used = |(name, _): &(&str, &str)| !EXCLUDED.contains(name) && !name.starts_with(EXCLUDED_PREFIX) && !name.is_empty();
+        let is_used = |(name, _): &(&str, &str)| {
+            !EXCLUDED.contains(name) && !name.starts_with(EXCLUDED_PREFIX) && !name.is_empty() && !is_metric_name_label(name)
+        };
         let labels = first.into_iter().flatten().filter(is_used);
         info.attributes = labels.map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
         info.exported_series = info.series;

@@ -4,7 +4,7 @@
 //! the unit and `total` unless the name contains them. So `requests` and `requests_total`, or `a.b` and `a_b`, become one metric, and their
 //! series may be merged. The families are exported anyway, because other receivers keep the names; collisions are counted and logged.
 
-use super::{FamilyType, SelectedFamily, TranslationStrategy, translated_kind, vocabulary};
+use super::{FamilyType, SelectedFamily, TranslationStrategy, is_translatable, translated_kind, vocabulary};
 use foldhash::fast::RandomState;
 use std::collections::HashSet;
 use std::fmt;
@@ -74,7 +74,8 @@ impl NameCollisions {
         // The hash of a name, the index of its family, and whether the family itself has the name or a line of it.
         let mut seen: Vec<(u64, u32, bool)> = Vec::new();
         let mut found = Self::default();
-        for (index, family) in families.clone().enumerate() {
+        // Names that cannot be translated are escaped, which makes them different from all others.
+        for (index, family) in families.clone().enumerate().filter(|(_, family)| is_translatable(family.name().as_bytes())) {
             STRATEGY.write_metric_name(&family.name(), &family.unit(), family.kind(), &mut buffer);
             let base_len = buffer.len();
             for suffix in series_suffixes(family.kind()) {

@@ -133,7 +133,9 @@ pub(super) fn resource(decoder: &mut Decoder<'_>, item: &Item<'_>) -> Vec<(Strin
         if IDENTITY_ATTRIBUTES.contains(&name) {
             decoder.report(&item.location, "is set by Postmeter to the mail system or the target's name; choose another attribute");
         } else if !is_attribute(name) {
-            decoder.report(&item.location, format!("{name:?} is not a valid attribute; use letters, digits, '.', '_', '-' and '/'"));
+            let message =
+                "is not a valid attribute; use letters, digits, '.', '_', '-' and '/', and begin with a letter, a digit or one '_'";
+            decoder.report(&item.location, format!("{name:?} {message}"));
         } else if let Some(value) = decoder.text(&item) {
             attributes.push((name.to_owned(), value));
         }
@@ -141,6 +143,8 @@ pub(super) fn resource(decoder: &mut Decoder<'_>, item: &Item<'_>) -> Vec<(Strin
     attributes
 }
 
+/// Prometheus reserves names that begin with two underscores, and its OTLP receiver rejects names of which only underscores would be left.
 fn is_attribute(name: &str) -> bool {
-    !name.is_empty() && name.bytes().all(|b| b.is_ascii_alphanumeric() || b"._-/".contains(&b))
+    let begins_well = name.strip_prefix('_').unwrap_or(name).starts_with(|c: char| c.is_ascii_alphanumeric());
+    begins_well && name.bytes().all(|b| b.is_ascii_alphanumeric() || b"._-/".contains(&b))
 }

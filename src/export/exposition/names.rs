@@ -1,9 +1,8 @@
 //! Names of metrics and labels. Names with characters other than letters, digits and underscores are quoted or escaped, as the client
 //! requests.
 
-use crate::model::{SampleRef, is_plain_label_name, is_scope_label};
+use crate::model::{METRIC_NAME_LABEL, SampleRef, escaped_by_values, is_plain_label_name, is_scope_label, is_supported_in_metric_name};
 use std::borrow::Cow;
-use std::fmt::Write;
 
 /// The escaping of names that Prometheus before version 3 does not support: the parameter `escaping` of `Accept`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -66,7 +65,7 @@ pub(super) fn escaped_label_names(sample: &SampleRef<'_>, escaping: Escaping) ->
         if !is_label_name(label) {
             name = label_name(label, escaping).into_owned();
             // Labels of the scope may be added.
-            while name == NAME
+            while name == METRIC_NAME_LABEL
                 || is_scope_label(name.as_bytes())
                 || names.contains(&name)
                 || sample.labels().any(|(other, _)| other == name)
@@ -88,26 +87,20 @@ pub(super) fn label_name(label: &str, escaping: Escaping) -> Cow<'_, str> {
     Cow::Owned(escape(label, escaping).replace(':', "_"))
 }
 
-/// The label that contains the metric name.
-const NAME: &str = "__name__";
-
 /// Escapes a name as the Prometheus client libraries do. The result is supported by every version.
 fn escape(name: &str, escaping: Escaping) -> String {
     let mut escaped = String::with_capacity(name.len() + 8);
     if escaping == Escaping::Values {
-        escaped.push_str("U__");
+        return escaped_by_values(name);
     }
     for (at, c) in name.chars().enumerate() {
-        let is_supported = c.is_ascii_alphabetic() || c == '_' || c == ':' || (c.is_ascii_digit() && at > 0);
+        let is_supported = is_supported_in_metric_name(at, c);
         match (escaping, c) {
-            (Escaping::Dots | Escaping::Values, '_') => escaped.push_str("__"),
+            (Escaping::Dots, '_') => escaped.push_str("__"),
             (Escaping::Dots, '.') => escaped.push_str("_dot_"),
             (_, c) if is_supported => escaped.push(c),
             (Escaping::Dots, _) => escaped.push_str("__"),
-            (Escaping::Values, c) => {
-                let _ = write!(escaped, "_{:x}_", u32::from(c));
-            }
-            (Escaping::Underscores | Escaping::AllowUtf8, _) => escaped.push('_'),
+            (Escaping::Underscores | Escaping::Values | Escaping::AllowUtf8, _) => escaped.push('_'),
         }
     }
     if escaped.is_empty() {

@@ -2,7 +2,7 @@
 
 use super::exemplar::write_exemplar;
 use super::point_writer::Point;
-use super::wire::{bytes, delimited, key_value, varint};
+use super::wire::{attribute_name, bytes, delimited, key_value, varint};
 use crate::model::{Exemplar, FamilyType, SampleRef, SelectedFamily};
 use crate::report::UnixNanos;
 use opentelemetry_proto::tonic::metrics::v1::AggregationTemporality;
@@ -39,7 +39,7 @@ impl<'a> MetricHeader<'a> {
         const DESCRIPTION: u8 = delimited(2);
         const UNIT: u8 = delimited(3);
         const METADATA: u8 = delimited(12);
-        bytes(to, NAME, self.family.name().as_bytes());
+        bytes(to, NAME, &attribute_name(self.family.name().as_bytes()));
         if !self.family.help().is_empty() {
             bytes(to, DESCRIPTION, self.family.help().as_bytes());
         }

@@ -100,7 +100,7 @@ fn encoded_resource<'a>(attributes: impl Iterator<Item = (&'a str, &'a str)>) ->
     let mut resource = Vec::with_capacity(RESOURCE_BYTES);
     for (key, text) in attributes {
         match port_of(key, text) {
-            None => wire::key_value(&mut resource, RESOURCE_ATTRIBUTES, key.as_bytes(), text.as_bytes()),
+            None => wire::key_value(&mut resource, RESOURCE_ATTRIBUTES, &wire::attribute_name(key.as_bytes()), text.as_bytes()),
             Some(_) => wire::bytes(&mut resource, RESOURCE_ATTRIBUTES, &attribute(key, text).encode_to_vec()),
         }
     }
@@ -117,7 +117,8 @@ pub(crate) fn resource(identity: &Identity) -> Resource {
 
 fn attribute(key: &str, text: &str) -> KeyValue {
     let value = port_of(key, text).map_or_else(|| any_value::Value::StringValue(text.to_owned()), any_value::Value::IntValue);
-    KeyValue { key: key.to_owned(), value: Some(AnyValue { value: Some(value) }), ..Default::default() }
+    let key = String::from_utf8_lossy(&wire::attribute_name(key.as_bytes())).into_owned();
+    KeyValue { key, value: Some(AnyValue { value: Some(value) }), ..Default::default() }
 }
 
 /// The value of the only resource attribute that the semantic conventions define as an integer.

@@ -175,6 +175,11 @@ impl Families {
         &self.repairs
     }
 
+    /// The names of all labels, each once.
+    pub(super) fn label_names(&self) -> impl Iterator<Item = &[u8]> {
+        self.names.iter().map(|name| self.bytes(name.text))
+    }
+
     /// The names of families that lack a histogram because it was inconsistent. A server may send such a histogram permanently.
     pub fn inconsistent_histograms(&self) -> impl Iterator<Item = &str> {
         self.inconsistent.iter().map(|name| self.text(*name))

@@ -21,7 +21,7 @@ use super::reserved::{prefix_state_labels, rename_reserved_labels};
 use super::scope::Scope;
 use super::target_info::{TARGET_INFO, TargetInfo};
 use super::translation::{NameCollision, NameCollisions};
-use super::{Families, FamilyType, MemoryReservation, Repair, Repairs, SampleRef};
+use super::{Families, FamilyType, MemoryReservation, Repair, Repairs, SampleRef, is_translatable};
 use slice::FamilySlices;
 
 /// The selected native families of a reading, sorted by scope and name.
@@ -77,6 +77,7 @@ impl SelectedFamilies {
         // These series are exported, as attributes.
         selected.dropped -= selected.target_info.exported_series();
         selected.assign_scopes();
+        selected.repairs.add(Repair::UntranslatableName, selected.untranslatable_names());
         let collisions = NameCollisions::among(selected.families());
         selected.repairs.add(Repair::NameCollision, collisions.count);
         selected.name_collisions = collisions.named;
@@ -91,6 +92,13 @@ impl SelectedFamilies {
     pub fn unfiltered(mut families: Families) -> Self {
         families.note_unique_series();
         Self::merge(vec![families], "", usize::MAX, |_| Some(FamilySelection::default()))
+    }
+
+    /// The number of names of families and labels that Prometheus' OTLP receiver cannot translate.
+    fn untranslatable_names(&self) -> u64 {
+        let families = self.families().filter(|family| !is_translatable(family.name().as_bytes())).count();
+        let labels = self.bodies.iter().flat_map(Families::label_names).filter(|name| !is_translatable(name)).count();
+        (families + labels) as u64
     }
 
     /// The selected families.

@@ -13,6 +13,7 @@ mod otlp_json;
 mod platforms;
 pub mod programs;
 mod translation;
+mod untranslatable;
 mod world;
 
 use crate::support::{Described, skipped, wait_until_async};
