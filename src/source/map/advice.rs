@@ -20,8 +20,8 @@ const SERIES_MAX: usize = 10_000;
 /// The values that diagnoses compare from one poll to the next.
 #[derive(Clone, Debug, Default)]
 pub(super) struct AdviceMemory {
-    /// The last values, by the address of the diagnosis and the identity of the series.
-    values: HashMap<(usize, u64), f64>,
+    /// The last values, by the address of the diagnosis, the name of the part and the identity of the series.
+    values: HashMap<(usize, &'static str, u64), f64>,
     /// The parts that the last poll read. A series that they did not have began at 0.
     parts: Vec<&'static str>,
     /// The start of the server's counters at the last poll.
@@ -61,11 +61,11 @@ impl AdviceMemory {
             // The values of the others are stored in any case, so that a family that disappears does not turn an old change into a new one.
             let applies = !has_series(read, diagnosis.without);
             let mut is_absent = true;
-            for family in named(read, diagnosis.families) {
+            for (part, family) in named(read, diagnosis.families) {
                 for sample in family.samples().filter(|sample| conditions.accept(sample)) {
                     is_absent = false;
                     let series = family.name_identity() ^ sample.identity();
-                    if !self.is_fulfilled(diagnosis, series, &sample, is_comparable, is_same_start) || !applies {
+                    if !self.is_fulfilled(diagnosis, (part, series), &sample, is_comparable, is_same_start) || !applies {
                         continue;
                     }
                     let text = filled(diagnosis.advice, |label| sample.label(label));
@@ -86,7 +86,7 @@ impl AdviceMemory {
     fn is_fulfilled(
         &mut self,
         diagnosis: &'static Diagnosis,
-        series: u64,
+        (part, series): (&'static str, u64),
         sample: &SampleRef<'_>,
         is_comparable: bool,
         is_same_start: bool,
@@ -104,7 +104,7 @@ impl AdviceMemory {
         if diagnosis.condition == Condition::Positive {
             return value > 0.0;
         }
-        let key = (std::ptr::from_ref(diagnosis).addr(), series);
+        let key = (std::ptr::from_ref(diagnosis).addr(), part, series);
         if value.is_nan() || (self.values.len() >= SERIES_MAX && !self.values.contains_key(&key)) {
             return false;
         }
@@ -116,14 +116,14 @@ impl AdviceMemory {
     }
 }
 
-/// Returns the families that have one of the names, or match one of the patterns.
-fn named<'a>(read: &'a [(&'static Part, Families)], names: &'static [&'static str]) -> impl Iterator<Item = FamilyRef<'a>> {
-    let families = read.iter().flat_map(|(_, families)| families.iter());
-    families.filter(move |family| names.iter().any(|name| is_match(name, family.name())))
+/// Returns the families that have one of the names, or match one of the patterns, each with the name of its part.
+fn named<'a>(read: &'a [(&'static Part, Families)], names: &'static [&'static str]) -> impl Iterator<Item = (&'static str, FamilyRef<'a>)> {
+    let families = read.iter().flat_map(|(part, families)| families.iter().map(|family| (part.name, family)));
+    families.filter(move |(_, family)| names.iter().any(|name| is_match(name, family.name())))
 }
 
 fn has_series(read: &[(&'static Part, Families)], names: &'static [&'static str]) -> bool {
-    !names.is_empty() && named(read, names).any(|family| family.samples().len() > 0)
+    !names.is_empty() && named(read, names).any(|(_, family)| family.samples().len() > 0)
 }
 
 fn add(advice: &mut Vec<String>, text: String) {

@@ -94,7 +94,7 @@ impl CounterMemory {
         let address = source.parts.as_ptr().addr();
         let Some(before) = self.definition.replace(address) else { return };
         if before != address {
-            let rules: HashSet<u64> = source.rules().map(|(_, rule)| rule.key()).collect();
+            let rules: HashSet<u64> = source.rules().map(|(part, rule)| rule.key(part)).collect();
             self.accumulated.retain(|(rule, _), _| rules.contains(rule));
             self.rebased.keep(&rules);
             self.shares.retain(|(rule, _), _| rules.contains(rule));

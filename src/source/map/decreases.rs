@@ -16,7 +16,7 @@ impl CounterMemory {
         let mut has_decreased = false;
         for (index, rule) in part.rules.iter().enumerate().filter(|(_, rule)| rule.metric.kind == Kind::Counter) {
             let mut sum = None;
-            let accumulated = (rule.transform == Transform::Accumulate).then(|| (rule.key(), rule.has_patterns_in_tables()));
+            let accumulated = (rule.transform == Transform::Accumulate).then(|| (rule.key(part), rule.has_patterns_in_tables()));
             // Most accumulated rules have one point.
             let only_point = rule.from.is_empty().then(|| identity_of_point(rule.metric, &rule.fixed_attributes()));
             let mut searches: HashMap<u64, Option<LastValueSearch<'_>>, RandomState> = HashMap::default();

@@ -33,8 +33,8 @@ pub(super) struct Mapping<'a> {
     points: Points,
     memory: &'a mut CounterMemory,
     context: &'a Context,
-    /// Duplicate series. Each is counted as a repair once, however many rules take it.
-    duplicates: HashSet<u64>,
+    /// Duplicate series of each part. Each is counted as a repair once, however many rules take it.
+    duplicates: HashSet<(&'static str, u64)>,
     /// A canonical counter or histogram that lacks a native series is omitted.
     checks_summands: bool,
     /// The largest valid value of a gauge.
@@ -108,7 +108,7 @@ impl<'a> Mapping<'a> {
             found.retain(|series| {
                 let identity = series.identity();
                 let is_new = seen.insert(identity);
-                if !is_new && self.duplicates.insert(identity) {
+                if !is_new && self.duplicates.insert((families.part.name, identity)) {
                     self.snapshot.repairs.count(Repair::DuplicateSeries);
                 }
                 is_new
@@ -122,7 +122,7 @@ impl<'a> Mapping<'a> {
     fn map_each(&mut self, rule: &'static Rule, families: &PartFamilies<'_>) {
         let mut absent = if rule.zero_when_absent { rule.possible_attributes() } else { Vec::new() };
         let has_patterns = rule.has_patterns_in_tables();
-        let rebased = (rule.transform == Transform::Rebase).then(|| rule.key());
+        let rebased = (rule.transform == Transform::Rebase).then(|| rule.key(families.part));
         let mut earlier = rule.fallback.then(|| self.earlier_points(rule));
         if let Some(earlier) = &earlier {
             self.memory.summands.supersede(rule, |point| earlier.get(&point) == Some(&true));

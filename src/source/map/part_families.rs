@@ -9,6 +9,8 @@ use std::collections::{HashMap, HashSet};
 
 /// The families of a part that its rules need.
 pub(super) struct PartFamilies<'a> {
+    /// The part.
+    pub(super) part: &'static Part,
     /// By the name or the pattern in a rule.
     families: HashMap<&'static str, Vec<FamilyRef<'a>>, RandomState>,
     /// Families from which an inconsistent histogram was dropped.
@@ -30,14 +32,14 @@ pub(super) struct TakenSeries<'a> {
 }
 
 impl TakenSeries<'_> {
-    /// The identity of the series among all series of a target.
+    /// The identity of the series among all series of its part.
     pub(super) fn identity(&self) -> u64 {
         self.family ^ self.sample.identity()
     }
 }
 
 impl<'a> PartFamilies<'a> {
-    pub(super) fn new(part: &Part, read: &'a [(&'static Part, Families)]) -> Self {
+    pub(super) fn new(part: &'static Part, read: &'a [(&'static Part, Families)]) -> Self {
         // A response may have millions of families, so this looks at each family once, not once for each rule.
         let names = part.rules.iter().flat_map(Rule::needed_families);
         let mut families: HashMap<_, Vec<FamilyRef<'a>>, _> = names.map(|name| (name, Vec::new())).collect();
@@ -62,7 +64,7 @@ impl<'a> PartFamilies<'a> {
                 }
             }
         }
-        Self { families, contradicted, lost, has_unreadable, are_series_unique }
+        Self { part, families, contradicted, lost, has_unreadable, are_series_unique }
     }
 
     /// Returns `true` if a series that the rule does not find may be in the response, but unreadable.

@@ -3,7 +3,7 @@
 use super::points::POINTS_PER_METRIC_MAX;
 use crate::model::{Attribute, Attributes, Point, SampleRef};
 use crate::source::pattern::{is_match, is_pattern, matches};
-use crate::source::{AttributeSource, Piece, Rule};
+use crate::source::{AttributeSource, Part, Piece, Rule};
 use std::borrow::Cow;
 use std::hash::{BuildHasher, RandomState};
 use std::sync::LazyLock;
@@ -43,11 +43,12 @@ impl LabelConditions {
 }
 
 impl Rule {
-    /// A hash of what the rule counts: the same if the definition is loaded again, and constant for the lifetime of the process.
-    pub(super) fn key(&self) -> u64 {
+    /// A hash of what the rule counts in a part: the same if the definition is loaded again, and constant for the lifetime of the process.
+    pub(super) fn key(&self, part: &Part) -> u64 {
         let keys: Vec<_> = self.with.iter().map(|(attribute, value)| (attribute.key, *value)).collect();
         let from: Vec<_> = self.from.iter().map(|from| (from.attribute.key, from.labels, from.template, from.values, from.other)).collect();
-        RULE_SEED.hash_one((self.metric.name, self.families, self.when, self.unless, self.take, self.detail.is_some(), keys, from))
+        let series = (part.name, self.families, self.when, self.unless);
+        RULE_SEED.hash_one((series, self.metric.name, self.take, self.detail.is_some(), keys, from))
     }
 
     /// Returns true if the rule reads the family with this name.

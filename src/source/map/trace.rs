@@ -29,8 +29,8 @@ pub struct Trace {
     pub series_omitted: u64,
     /// Advice of diagnoses that applies if a value that is not 0 rises from now on.
     pub advice_if_rising: Vec<String>,
-    /// The identities of the native series that any rule has taken.
-    used: HashSet<u64, RandomState>,
+    /// The native series that any rule has taken, each by the name of its part and its identity.
+    used: HashSet<(&'static str, u64), RandomState>,
     /// The index in `entries` of the first series of the current rule.
     first_entry: usize,
 }
@@ -149,7 +149,7 @@ impl Trace {
             self.series_omitted += 1;
             return;
         }
-        self.used.insert(identity);
+        self.used.insert((rule.part.name, identity));
         // The name of the family is added at the end.
         let series = Some(TracedSeries::new("", sample));
         let rule = self.rules.len() - 1;
@@ -206,7 +206,7 @@ impl Trace {
             for sample in family.samples() {
                 traced.series += 1;
                 let identity = family.name_identity() ^ sample.identity();
-                let is_taken = self.used.contains(&identity);
+                let is_taken = self.used.contains(&(part, identity));
                 if is_taken {
                     names.insert(identity, name);
                 }

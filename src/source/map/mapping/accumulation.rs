@@ -21,7 +21,7 @@ struct AccumulatedPoint {
 impl Mapping<'_> {
     /// Adds up the increases of each point's series.
     pub(super) fn accumulate(&mut self, rule: &'static Rule, families: &PartFamilies<'_>) {
-        let (key, has_patterns) = (rule.key(), rule.has_patterns_in_tables());
+        let (key, has_patterns) = (rule.key(families.part), rule.has_patterns_in_tables());
         let mut points: Vec<AccumulatedPoint> = Vec::new();
         if rule.from.is_empty() {
             let (attributes, values) = (rule.fixed_attributes(), Vec::with_capacity(families.series_read_by(rule)));

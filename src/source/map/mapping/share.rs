@@ -13,7 +13,7 @@ impl Mapping<'_> {
         let part: Vec<SampleRef<'_>> = self.series(rule, families).map(|series| series.sample).collect();
         let (Some(part_sum), Some((whole_sum, whole_series))) = (sum(&part), sum_of_whole(rule, whole, families)) else { return };
         let values = ShareValues { part: part_sum, whole: whole_sum, series: (part.len(), whole_series) };
-        if let Some(share) = self.memory.share_of_increase((rule.key(), whole), values) {
+        if let Some(share) = self.memory.share_of_increase((rule.key(families.part), whole), values) {
             if rule.fallback {
                 let mut earlier = self.earlier_points(rule);
                 if self.is_settled(rule, &Attributes::new(), &mut earlier) {

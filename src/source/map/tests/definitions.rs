@@ -148,6 +148,19 @@ fn advice_follows_from_native_series() {
 }
 
 #[test]
+fn advice_compares_each_part_with_itself() {
+    static DIAGNOSES: &[Diagnosis] =
+        &[Diagnosis { families: &["errors"], when: &[], without: &[], condition: Condition::Rises, advice: "repair {file}" }];
+    let mut polled = Polled::new(&[], &[]);
+    polled.source.diagnoses = DIAGNOSES;
+    for (pages, expected) in
+        [(["errors 5", "errors 9"], &[][..]), (["errors 5", "errors 9"], &[]), (["errors 6", "errors 9"], &["repair "])]
+    {
+        assert_eq!(polled.snapshot(&pages).advice, expected, "{pages:?}");
+    }
+}
+
+#[test]
 fn the_state_of_a_rule_survives_a_changed_definition_if_the_rule_is_the_same() {
     const KEPT: Rule = Rule::new(&["c"], &COMPLAINTS).transform(Transform::Rebase);
     const PRUNED: Rule = Rule::new(&["p"], &BOUNCES).transform(Transform::Accumulate);

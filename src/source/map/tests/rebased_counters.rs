@@ -58,3 +58,18 @@ fn a_rebased_counter_is_scaled() {
         &[("kb 5", "mail.message.io receive 5000"), ("kb 2", "mail.message.io receive 5000"), ("kb 4", "mail.message.io receive 7000")],
     );
 }
+
+#[test]
+fn equal_rules_of_two_parts_count_separately() {
+    static REBASED: &[Rule] = &[Rule::new(&["c"], &COMPLAINTS).transform(Transform::Rebase)];
+    let mut polled = Polled::new(REBASED, REBASED);
+    for (first, second, expected) in [("c 10", "c 5", 15), ("c 12", "c 6", 18), ("c 2", "c 7", 19), ("c 3", "x 1", 20), ("c 3", "c 8", 21)]
+    {
+        assert_eq!(polled.mapped(&[first, second]), format!("mail.complaints {expected}"), "{first}; {second}");
+    }
+    static ACCUMULATED: &[Rule] = &[Rule::new(&["c"], &COMPLAINTS).transform(Transform::Accumulate)];
+    let mut polled = Polled::new(ACCUMULATED, ACCUMULATED);
+    for (first, second, expected) in [("c 10", "c 5", 15), ("c 12", "c 6", 18), ("c 2", "c 7", 21)] {
+        assert_eq!(polled.mapped(&[first, second]), format!("mail.complaints {expected}"), "{first}; {second}");
+    }
+}
