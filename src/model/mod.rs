@@ -7,6 +7,7 @@
 //! converts one to the other, so that text of a server cannot become a canonical attribute by accident.
 
 mod byte_order_mark;
+mod continued_counters;
 mod exponential;
 mod families;
 mod histogram;
@@ -35,6 +36,7 @@ mod unix_time;
 pub mod vocabulary;
 
 pub use byte_order_mark::without_byte_order_mark;
+pub use continued_counters::ContinuedCounters;
 pub use exponential::{ExponentialBuckets, ZERO_THRESHOLD};
 pub(crate) use families::buffer_with_capacity;
 pub use families::{

@@ -1,6 +1,6 @@
 //! The canonical metrics of one reading.
 
-use super::{Attribute, Histogram, Metric, Repairs};
+use super::{Attribute, ContinuedCounters, Histogram, Metric, Repairs};
 use smallvec::SmallVec;
 use std::borrow::Cow;
 use std::time::SystemTime;
@@ -41,6 +41,8 @@ pub struct Snapshot {
     pub series_read: u64,
     /// The start time of the server's counters, if the server reports it.
     pub counters_since: Option<SystemTime>,
+    /// The counters that continue after a restart of the server.
+    pub continued: ContinuedCounters,
     /// The server drops idle series from its responses. They start again at zero when they return.
     pub drops_idle_series: bool,
     /// Advice to the operator that follows from native series, each on one line. It contains label values, which are not trusted.

@@ -2,11 +2,12 @@
 
 use crate::config;
 use crate::model::{Families, FamilySelection, FamilyType, SelectedFamilies};
-use crate::source::Source;
+use crate::source::{Rule, Source, Transform};
 
 /// Selects the families of these pages that are forwarded.
 #[must_use]
 pub fn select_native(source: &Source, passthrough: &config::Passthrough, pages: Vec<Families>) -> SelectedFamilies {
+    let restored: Vec<&Rule> = source.rules().map(|(_, rule)| rule).filter(|rule| rule.transform == Transform::Rebase).collect();
     SelectedFamilies::select(pages, &passthrough.prefix, passthrough.series_max, |family| {
         let kind = source.mistyped_counters.contains(&family).then_some(FamilyType::Counter);
         // The total of a detail comes from another rule, and only that one matters.
@@ -16,6 +17,7 @@ pub fn select_native(source: &Source, passthrough: &config::Passthrough, pages: 
             min_value: passthrough.min_value(family),
             is_mapped: is_mapped(),
             may_underflow: source.gauges_underflow,
+            are_restored: restored.iter().any(|rule| rule.reads(family)),
         })
     })
 }
@@ -27,6 +29,15 @@ mod tests {
     use crate::model::Repair;
     use crate::source::{Context, CounterMemory, by_name, map_to_canonical};
     use std::time::SystemTime;
+
+    #[test]
+    fn counters_that_a_rule_rebases_are_restored_by_the_server() {
+        let page = "# TYPE rspamd_actions_total counter\nrspamd_actions_total{type=\"reject\"} 1\n# TYPE other counter\nother_total 1\n";
+        let native =
+            select_native(by_name("rspamd").unwrap(), &config::Passthrough::default(), vec![prometheus::read(page.to_owned()).unwrap()]);
+        let own_starts: Vec<_> = native.families().map(|family| (family.native_name().to_owned(), family.has_own_start())).collect();
+        assert_eq!(own_starts, [("other_total".to_owned(), false), ("rspamd_actions_total".to_owned(), true)]);
+    }
 
     #[test]
     fn a_gauge_below_zero_is_repaired_once_by_rule_or_passthrough() {

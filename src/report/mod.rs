@@ -132,7 +132,8 @@ impl SeriesState {
         }
         let transition = self.readings.add(status);
         let of_canonical = transition.of_canonical();
-        self.scalars.update(&mut canonical, &of_canonical, self.temporality);
+        let continued = snapshot.map_or(&[][..], |snapshot| &snapshot.continued.metrics);
+        self.scalars.update(&mut canonical, &of_canonical, continued, self.temporality);
         self.measured.update(&mut canonical, &of_canonical, self.temporality);
         let histograms = self.histograms.metrics(snapshot, system, &of_canonical, self.temporality);
         if let Some(scope) = canonical.first_mut() {

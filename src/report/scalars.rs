@@ -59,12 +59,21 @@ struct Baseline {
 }
 
 impl ScalarSeries {
-    /// Sets the times of all points, turns counters into deltas if configured, and adds the end markers of series that are missing.
-    pub(super) fn update(&mut self, scopes: &mut [ScopeMetrics], transition: &Transition, temporality: Temporality) {
+    /// Sets the times of all points, turns counters into deltas if configured, and adds the end markers of series that are missing. Counters of
+    /// the `continued` metrics continue after a restart of the server.
+    pub(super) fn update(
+        &mut self,
+        scopes: &mut [ScopeMetrics],
+        transition: &Transition,
+        continued: &[&model::Metric],
+        temporality: Temporality,
+    ) {
         self.generation += 1;
         let ended_counts = self.update_record_source(transition);
         for metric in scopes.iter_mut().flat_map(|scope| &mut scope.metrics) {
             let source = self.source_of(&metric.name, transition, ended_counts);
+            let is_continued = continued.iter().any(|continued| continued.name == metric.name);
+            let transition = if is_continued { transition.of_continued() } else { *transition };
             let is_monotonic = matches!(&metric.data, Some(Data::Sum(sum)) if sum.is_monotonic);
             let delta = is_monotonic && is_delta(temporality, FamilyType::Counter);
             if let Some(Data::Sum(sum)) = &mut metric.data
@@ -75,7 +84,7 @@ impl ScalarSeries {
             let Some(mut points) = points_mut(metric).map(std::mem::take) else { continue };
             points.retain_mut(|point| {
                 point.time_unix_nano = transition.time.get();
-                let baseline = self.remember(metric, point, transition, source, is_monotonic);
+                let baseline = self.remember(metric, point, &transition, source, is_monotonic);
                 point.start_time_unix_nano = if is_monotonic { otlp_time(baseline.start) } else { 0 };
                 if !delta {
                     return true;

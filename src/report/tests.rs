@@ -265,6 +265,24 @@ fn a_delta_excludes_what_an_earlier_process_may_have_exported() {
 }
 
 #[test]
+fn a_restart_of_the_server_is_none_of_counters_that_continue() {
+    let status = |seconds, since: u64| {
+        let (counters_since, continued_since) = (Some(time(since)), Some(time(3)));
+        ReadingStatus { counters_since, continued_since, ..at(seconds) }
+    };
+    let continued = crate::model::ContinuedCounters { metrics: vec![&vocabulary::BOUNCES], since: None };
+    let snapshot = Snapshot { continued, ..Snapshot::default() };
+    for (temporality, expected) in [
+        (Temporality::Cumulative, ["mail.bounces{x} 12 @3 110", "mail.delivery.attempts{x} 12 @105 110"]),
+        (Temporality::Delta, ["mail.bounces{x} +5 @100 110", "mail.delivery.attempts{x} +12 @105 110"]),
+    ] {
+        let mut state = SeriesState::new(temporality);
+        report(&mut state, status(100, 3), &[(BOUNCES, "x", 7), (ATTEMPTS, "x", 7)], &snapshot);
+        assert_eq!(report(&mut state, status(110, 105), &[(BOUNCES, "x", 12), (ATTEMPTS, "x", 12)], &snapshot), expected);
+    }
+}
+
+#[test]
 fn a_canonical_histogram_may_add_buckets() {
     let before = Histogram { bounds: vec![1.0], cumulative: vec![7], count: 7, sum: Some(7.0) };
     let now = Histogram { bounds: vec![1.0, 2.0], cumulative: vec![8, 11], count: 11, sum: Some(13.0) };

@@ -62,6 +62,8 @@ pub struct ReadingStatus {
     pub has_all_sums: bool,
     /// The start time of the server's counters, if the server reports it.
     pub counters_since: Option<UnixNanos>,
+    /// The start time of canonical counters that continue after a restart of the server, if it is known.
+    pub continued_since: Option<UnixNanos>,
     /// The time at which Postmeter began to count the errors and repairs of the target.
     pub tally_since: Option<UnixNanos>,
     /// The times since which Postmeter counts the target's delivery records.
@@ -82,6 +84,7 @@ impl ReadingStatus {
             is_complete: false,
             has_all_sums: false,
             counters_since: None,
+            continued_since: None,
             tally_since: None,
             records_since: None,
             from_records: RecordMetrics::NONE,
@@ -99,6 +102,7 @@ impl ReadingStatus {
             is_complete: reading.is_complete(),
             has_all_sums: reading.has_all_sums(),
             counters_since: snapshot.and_then(|snapshot| snapshot.counters_since).map(UnixNanos::from),
+            continued_since: snapshot.and_then(|snapshot| snapshot.continued.since).map(UnixNanos::from),
             tally_since: Some(reading.tally_since.into()),
             records_since,
             from_records: reading.record_metrics(),

@@ -65,6 +65,13 @@ impl Transition {
         self
     }
 
+    /// The same transition for canonical counters that continue after a restart of the server, so that a later start is not theirs.
+    pub(super) fn of_continued(mut self) -> Self {
+        self.status.counters_since = self.status.continued_since;
+        self.restarted_at = None;
+        self
+    }
+
     /// The same transition for canonical counters.
     pub(super) fn of_canonical(self) -> Self {
         if self.last_has_all_sums { self } else { self.with_unknown_past() }
@@ -155,6 +162,7 @@ impl ReadingHistory {
         let reported = status.counters_since;
         // The server's clock is wrong if its counters begin after the reading.
         status.counters_since = reported.filter(|since| *since <= time);
+        status.continued_since = status.continued_since.filter(|since| *since <= time);
         let last_time = self.last_time();
         let continuity = self.continuity;
         let is_comparable =

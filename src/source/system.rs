@@ -1,8 +1,8 @@
 //! A mail system: its parts, its limits, and where its responses differ from what other systems send.
 
 use super::{DeliveryLogApi, Diagnosis, Example, Hook, Part, Rule, TARGET_URL, Transform, WindowRule};
-use crate::model::RecordMetrics;
 use crate::model::vocabulary::DELIVERY_METRICS;
+use crate::model::{Metric, RecordMetrics};
 use std::time::Duration;
 
 /// A mail system. [`Source::new`] has the defaults of all fields that it does not take.
@@ -125,6 +125,18 @@ impl Source {
     #[must_use]
     pub fn adds_up_counters(&self) -> bool {
         self.windowed || self.rules().any(|(_, rule)| matches!(rule.transform, Transform::Accumulate | Transform::Rebase | Transform::Hold))
+    }
+
+    /// The metrics whose counters continue after a restart of the server: what other rules add to them has no start of its own.
+    #[must_use]
+    pub fn continued_metrics(&self) -> Vec<&'static Metric> {
+        let mut metrics: Vec<&'static Metric> = Vec::new();
+        for (_, rule) in self.rules().filter(|(_, rule)| rule.transform.outlasts_restarts()) {
+            if !metrics.contains(&rule.metric) {
+                metrics.push(rule.metric);
+            }
+        }
+        metrics
     }
 
     /// All rules, each with its part.

@@ -52,10 +52,11 @@ impl<'a> SelectedFamily<'a> {
         self.slices.kind
     }
 
-    /// Returns true if the server reports another type.
+    /// Returns true if the start that the server reports is not that of the family's counters: the server reports another type, as of counters of
+    /// another program, or restores them after a restart.
     #[must_use]
-    pub fn is_retyped(&self) -> bool {
-        self.slices.is_retyped
+    pub fn has_own_start(&self) -> bool {
+        self.slices.has_own_start
     }
 
     /// Returns true if series of the family were dropped.

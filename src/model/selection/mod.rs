@@ -61,6 +61,8 @@ pub struct FamilySelection {
     pub is_mapped: bool,
     /// The mail system has unsigned gauges that underflow when they fall below zero.
     pub may_underflow: bool,
+    /// The server restores the counters after a restart, so its later start is not theirs.
+    pub are_restored: bool,
 }
 
 impl SelectedFamilies {

@@ -42,7 +42,7 @@ impl SelectedFamilies {
     fn add_family(&mut self, bodies: &[Families], same_name: &[FamilyIndex<'_>], selection: FamilySelection, series_max: usize) {
         let (kind, slices) = (FamilyType::Unknown, SmallVec::new());
         let mut out =
-            FamilySlices { kind, is_retyped: false, is_incomplete: false, keeps_scope_labels: false, scope: None, slices, kept: 0 };
+            FamilySlices { kind, has_own_start: false, is_incomplete: false, keeps_scope_labels: false, scope: None, slices, kept: 0 };
         // A series can appear in several slices, and twice in one.
         let has_one_series =
             |(_, body, index): &FamilyIndex<'_>| bodies[*body].nth(*index).is_some_and(|family| family.samples().len() == 1);
@@ -91,7 +91,7 @@ impl SelectedFamilies {
                     self.repairs.count(Repair::MistypedCounter);
                 }
                 out.kind = kind;
-                out.is_retyped = kind != family.kind();
+                out.has_own_start = selection.are_restored || kind != family.kind();
                 out.slices.push(slice);
             }
         }

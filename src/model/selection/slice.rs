@@ -7,8 +7,8 @@ use smallvec::SmallVec;
 #[derive(Clone, Debug)]
 pub(super) struct FamilySlices {
     pub kind: FamilyType,
-    /// The server reports another type.
-    pub is_retyped: bool,
+    /// The start that the server reports is not that of the family's counters.
+    pub has_own_start: bool,
     /// Series of the family were dropped.
     pub is_incomplete: bool,
     /// Series have labels of a scope that is not among the scopes of the reading, because there are too many.

@@ -69,7 +69,7 @@ pub(super) struct Present {
     pub window_step: Duration,
     /// The server was found to have restarted since the mapping before.
     pub is_restarted: bool,
-    /// The counters continue after a restart of the server, so their start does not change.
+    /// The sums of windows continue after a restart of the server, so their start does not change.
     pub keeps_start: bool,
 }
 
@@ -80,9 +80,8 @@ impl Present {
             // A day is an hour shorter when clocks are set forward.
             Some(WindowLength::Day) | None => 23 * HOUR,
         };
-        let outlasts_restarts = source.rules().any(|(_, rule)| rule.transform.outlasts_restarts());
         let window = context.window_start.filter(|_| !context.sliding);
-        Self { now: context.now, window, window_step, is_restarted, keeps_start: source.windowed || outlasts_restarts }
+        Self { now: context.now, window, window_step, is_restarted, keeps_start: source.windowed }
     }
 }
 
@@ -108,8 +107,10 @@ pub(super) struct CarriedTotals {
     before: HashMap<u64, Before>,
     /// The totals of now.
     current: Totals,
-    /// The start of the counters of the earlier process, if they continue after a restart of the server.
+    /// The start of the counters of the earlier process, if they are sums of windows.
     since: Option<SystemTime>,
+    /// The start of the other counters of the earlier process that continue after a restart of the server.
+    continued_since: Option<SystemTime>,
     /// The index of each point in the current totals, by its identity.
     indices: HashMap<u64, usize>,
 }
@@ -158,7 +159,11 @@ impl CarriedTotals {
             snapshot.points.extend(absent.cloned());
         }
         snapshot.counters_since = self.since.or(snapshot.counters_since);
+        if !snapshot.continued.metrics.is_empty() {
+            snapshot.continued.since = self.continued_since.or(snapshot.continued.since);
+        }
         self.current.since = snapshot.counters_since;
+        self.current.continued_since = snapshot.continued.since;
         self.current.window = self.current.window.max(present.window);
         self.current.at = Some(present.now);
     }
@@ -183,6 +188,7 @@ impl CarriedTotals {
         }
         self.current.window = earlier.window;
         self.since = earlier.since.filter(|_| present.keeps_start);
+        self.continued_since = earlier.continued_since;
     }
 
     fn store(&mut self, identity: u64, point: &Point) {
@@ -214,6 +220,7 @@ impl FirstMapping {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::ContinuedCounters;
     use crate::model::vocabulary::{COMPLAINTS, RECEIVED_MESSAGES};
 
     fn time(seconds: u64) -> Option<SystemTime> {
@@ -244,6 +251,7 @@ mod tests {
     fn a_total_never_falls_and_counts_no_event_twice() {
         let totals = |since, window: Option<SystemTime>, value| Totals {
             since,
+            continued_since: None,
             window,
             at: window.map(|window| window + Duration::from_secs(3000)),
             points: vec![Point::new(&RECEIVED_MESSAGES, &[], value)],
@@ -312,6 +320,18 @@ mod tests {
             let present = Present { now, window: None, window_step: Duration::ZERO, is_restarted: false, keeps_start };
             carried.add_to(&mut snapshot, present, |_| None);
             assert_eq!((snapshot.counters_since, carried.current().and_then(|totals| totals.since)), (expected, expected));
+        }
+        // Without windows, the others have the start that the server reports.
+        let totals = || Totals { since: time(100), continued_since: time(50), ..Totals::default() };
+        for (metrics, expected) in [(vec![&COMPLAINTS], time(50)), (vec![], None)] {
+            let mut carried = CarriedTotals::after(totals());
+            let continued = ContinuedCounters { metrics, since: time(500).filter(|_| expected.is_some()) };
+            let mut snapshot = Snapshot { continued, ..snapshot(time(500), None, 7.0) };
+            let now = SystemTime::UNIX_EPOCH;
+            let present = Present { now, window: None, window_step: Duration::ZERO, is_restarted: false, keeps_start: false };
+            carried.add_to(&mut snapshot, present, |_| None);
+            assert_eq!((snapshot.counters_since, snapshot.continued.since), (time(500), expected));
+            assert_eq!(carried.current().map(|totals| (totals.since, totals.continued_since)), Some((time(500), expected)));
         }
     }
 }

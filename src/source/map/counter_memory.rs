@@ -29,7 +29,7 @@ pub struct CounterMemory {
     accumulated: HashMap<(u64, u64), Accumulated>,
     /// For `Transform::Rebase`.
     pub(super) rebased: RebasedCounters,
-    /// The start of the counters as first reported, for a system with counters that continue after a restart.
+    /// The start of the server's counters as first reported: that of counters that continue after a restart.
     pub(super) first_counters_since: Option<SystemTime>,
     /// The address of the parts whose rules the state belongs to.
     definition: Option<usize>,

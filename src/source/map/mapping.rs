@@ -271,10 +271,11 @@ impl<'a> Mapping<'a> {
             // A difference of values that a server counts one after the other can be slightly negative.
             point.value = point.value.max(0.0);
         }
-        if source.rules().any(|(_, rule)| rule.transform.outlasts_restarts()) {
-            // These counters continue after a restart, so a later start is not theirs. Others are found to have restarted when they decrease.
-            snapshot.counters_since = memory.first_counters_since.or(snapshot.counters_since);
-            memory.first_counters_since = snapshot.counters_since;
+        snapshot.continued.metrics = source.continued_metrics();
+        if !snapshot.continued.metrics.is_empty() {
+            // These counters continue after a restart, so a later start is not theirs.
+            memory.first_counters_since = memory.first_counters_since.or(snapshot.counters_since);
+            snapshot.continued.since = memory.first_counters_since;
         }
         if let Some(carried) = &mut memory.carried {
             carried.add_to(&mut snapshot, Present::of(source, context, is_restarted), |point| carry_of(source, context, point));

@@ -52,7 +52,7 @@ impl Rule {
     }
 
     /// Returns true if the rule reads the family with this name.
-    pub(super) fn reads(&self, family: &str) -> bool {
+    pub(crate) fn reads(&self, family: &str) -> bool {
         self.families.iter().any(|name| is_match(name, family))
     }
 

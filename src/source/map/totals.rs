@@ -13,8 +13,10 @@ pub(super) const TOTALS_MAX: usize = 10_000;
 /// The totals of a target's counters.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Totals {
-    /// The start of the counters, if it is known.
+    /// The start of the server's counters, or of the sums of its windows, if it is known.
     pub since: Option<SystemTime>,
+    /// The start of counters that continue after a restart of the server, if it is known.
+    pub continued_since: Option<SystemTime>,
     /// The start of the last window that is part of the totals, for systems with windows.
     pub window: Option<SystemTime>,
     /// The time of the last poll that has changed something.
@@ -27,7 +29,8 @@ impl Totals {
     /// Returns `true` if nothing has changed except the time.
     #[must_use]
     pub fn is_same(&self, other: &Self) -> bool {
-        (self.since, self.window) == (other.since, other.window) && self.points == other.points
+        let times = |totals: &Self| (totals.since, totals.continued_since, totals.window);
+        times(self) == times(other) && self.points == other.points
     }
 
     /// Encodes the totals of a server with this identity.
@@ -39,10 +42,13 @@ impl Totals {
             json!({"metric": point.metric.name, "attributes": attributes, "total": point.value})
         };
         let counters: Vec<Value> = self.points.iter().map(counter).collect();
-        let [since, window, at] = [self.since, self.window, self.at].map(|time| time.map(seconds));
-        json!({"version": VERSION, "server": server, "since": since, "window": window, "at": at, "counters": counters})
-            .to_string()
-            .into_bytes()
+        let times = [self.since, self.continued_since, self.window, self.at];
+        let [since, continued_since, window, at] = times.map(|time| time.map(seconds));
+        let file = json!({
+            "version": VERSION, "server": server, "since": since, "continued_since": continued_since, "window": window, "at": at,
+            "counters": counters,
+        });
+        file.to_string().into_bytes()
     }
 
     /// Returns the totals; none if they are those of another server. Counters that do not exist any more are omitted. Returns `None` if the file is damaged.
@@ -60,7 +66,9 @@ impl Totals {
             Duration::try_from_secs_f64(seconds).ok().and_then(|after| UNIX_EPOCH.checked_add(after))
         };
         let points = file.get("counters")?.as_array()?.iter().take(TOTALS_MAX).filter_map(decode_counter).collect();
-        Some(Self { since: time("since"), window: time("window"), at: time("at"), points })
+        // Files of earlier versions have one start, which is that of the counters that continue if there are any.
+        let continued_since = if file.get("continued_since").is_some() { time("continued_since") } else { time("since") };
+        Some(Self { since: time("since"), continued_since, window: time("window"), at: time("at"), points })
     }
 }
 
@@ -96,13 +104,30 @@ mod tests {
                 [(&PROVIDER_NAME, Cow::Borrowed("z")), (&DELIVERY_OUTCOME, Cow::Owned(outcome.to_owned()))].into_iter().collect();
             Point { metric: &DELIVERY_ATTEMPTS, attributes, value }
         };
-        for (since, window, at) in [(None, None, None), (time(1_795_132_800_500), time(1_795_132_800_000), time(1_795_140_000_250))] {
-            let totals = Totals { since, window, at, points: vec![point("delivered", 9_007_199_254_740_991.0), point("failed", 0.0)] };
+        for (since, continued_since, window, at) in [
+            (None, None, None, None),
+            (time(1_795_132_800_500), time(1_795_132_700_500), time(1_795_132_800_000), time(1_795_140_000_250)),
+            (time(1_795_132_800_500), None, None, None),
+        ] {
+            let totals = Totals {
+                since,
+                continued_since,
+                window,
+                at,
+                points: vec![point("delivered", 9_007_199_254_740_991.0), point("failed", 0.0)],
+            };
             let decoded = Totals::decode("a", &totals.encode("a")).unwrap();
             assert_eq!(decoded, totals);
             assert!(decoded.points.iter().map(Point::identity).eq(totals.points.iter().map(Point::identity)));
             assert_eq!(Totals::decode("b", &totals.encode("a")), Some(Totals::default()), "another server");
         }
+    }
+
+    #[test]
+    fn a_file_with_one_start_has_that_of_the_counters_that_continue() {
+        let file = r#"{"version": 1, "server": "a", "since": 100.0, "counters": []}"#;
+        let totals = Totals::decode("a", file.as_bytes()).unwrap();
+        assert_eq!((totals.since, totals.continued_since), (totals.continued_since, Some(UNIX_EPOCH + Duration::from_secs(100))));
     }
 
     #[test]

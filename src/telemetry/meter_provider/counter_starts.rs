@@ -1,6 +1,6 @@
 //! Start times of counters that are known without earlier readings, for the pull.
 
-use crate::model::{RecordMetrics, vocabulary};
+use crate::model::{ContinuedCounters, RecordMetrics, vocabulary};
 use crate::poll::Reading;
 use crate::telemetry::RecordsSince;
 use std::time::SystemTime;
@@ -8,10 +8,12 @@ use std::time::SystemTime;
 /// The start times of a reading's counters, as far as they are known without earlier readings.
 ///
 /// Those that follow from earlier readings are known to the push only, which remembers them.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct CounterStarts {
     /// The start time of the server's counters, if the server reports it.
     server: Option<SystemTime>,
+    /// The counters that continue after a restart of the server, with their start time.
+    continued: ContinuedCounters,
     /// The time at which Postmeter began to count the errors and repairs of the target.
     tally: Option<SystemTime>,
     /// The metrics that Postmeter counts from delivery records.
@@ -24,10 +26,14 @@ impl CounterStarts {
     /// The start times of a reading.
     #[must_use]
     pub fn of(reading: &Reading) -> Self {
-        let server = reading.snapshot().and_then(|snapshot| snapshot.counters_since);
+        let snapshot = reading.snapshot();
+        // The server's clock is wrong if its counters begin after the reading.
+        let is_past = |since: &SystemTime| *since <= reading.at;
+        let mut continued = snapshot.map(|snapshot| snapshot.continued.clone()).unwrap_or_default();
+        continued.since = continued.since.filter(is_past);
         Self {
-            // The server's clock is wrong if its counters begin after the reading.
-            server: server.filter(|since| *since <= reading.at),
+            server: snapshot.and_then(|snapshot| snapshot.counters_since).filter(is_past),
+            continued,
             tally: Some(reading.tally_since),
             from_records: reading.record_metrics(),
             records: None,
@@ -40,7 +46,7 @@ impl CounterStarts {
         Self { records, ..self }
     }
 
-    /// The start time of the server's counters and histograms.
+    /// The start time of the server's histograms, and of its counters that do not continue after a restart.
     #[must_use]
     pub const fn server(&self) -> Option<SystemTime> {
         self.server
@@ -57,6 +63,7 @@ impl CounterStarts {
         }
         match self.from_records.contains_name(name) {
             true => self.records.map(|since| since.contents),
+            false if self.continued.contains_name(name) => self.continued.since,
             false => self.server,
         }
     }

@@ -19,6 +19,7 @@ parts:
       - {family: waiting_of, metric: mail.queue.depth, attributes: {mail.queue.state: deferred}, detail: {label: domain, attribute: mail.destination.domain}}
       - {family: oldest_ms, metric: mail.queue.oldest_age, attributes: {mail.queue.state: queued}, convert: age, unit: ms}
       - {family: complaints, metric: mail.complaints, fall: accumulate}
+      - {family: bounces, metric: mail.bounces}
   - name: more
     requests: [{path: /more}]
     rules:
@@ -31,7 +32,7 @@ async fn start_failing_server(is_failing: Arc<AtomicBool>) -> SocketAddr {
         let (started, complaints) = if is_failing.load(Ordering::SeqCst) { (1_700_000_500, 1) } else { (1_700_000_000, 7) };
         format!(
             "started {started}\nqueue 5\nwaiting 9\nwaiting_of{{domain=\"y\"}} 4\nwaiting_of{{domain=\"x\",pool=\"a\"}} 3\n\
-             waiting_of{{domain=\"x\",pool=\"b\"}} 2\noldest_ms 1700000000000\n# TYPE complaints counter\ncomplaints {complaints}\n"
+             waiting_of{{domain=\"x\",pool=\"b\"}} 2\noldest_ms 1700000000000\n# TYPE complaints counter\ncomplaints {complaints}\n# TYPE bounces counter\nbounces 9\n"
         )
     };
     let more = |State(is_failing): State<Arc<AtomicBool>>| async move {
@@ -83,6 +84,9 @@ async fn a_failed_part_and_a_restart_change_no_number_that_they_do_not_concern()
     assert!(page.contains(&format!("{complaints}8")), "{page}");
     let created = series("mail_complaints_created", "");
     assert!(page.lines().any(|line| line.starts_with(&format!("{created}1700000000")) && !line.contains("1700000500")), "{page}");
+    // The others have the start that the server reports.
+    let created = series("mail_bounces_created", "");
+    assert!(page.lines().any(|line| line.starts_with(&format!("{created}1700000500"))), "{page}");
 
     is_failing.store(false, Ordering::SeqCst);
     world.until_metric(&format!("{queued}12")).await;

@@ -227,7 +227,7 @@ impl<'a> Comparison<'a> {
         let (is_cumulative, delta) = (is_cumulative(family.kind()), is_delta(self.temporality, family.kind()));
         let may_be_removed = self.omitted.may_have_removed(self.transition.time);
         let transition = if was_incomplete || may_be_removed { self.transition.with_unknown_past() } else { *self.transition };
-        let transition = if family.is_retyped() { transition.without_server_start() } else { transition };
+        let transition = if family.has_own_start() { transition.without_server_start() } else { transition };
         let start = transition.start_of_new_series();
         let (first_start, first_base) = (self.starts.len(), self.delta_bases.len());
         if is_cumulative {

@@ -90,7 +90,7 @@ impl TimestampedSeries {
             return;
         }
         let Some(ExportedSample { time, start, created, value: Some(value) }) = self.exported.remove(&key) else { return };
-        let transition = if family.is_retyped() { transition.without_server_start() } else { *transition };
+        let transition = if family.has_own_start() { transition.without_server_start() } else { *transition };
         let change = Change::between(value.as_value(), sample.value());
         let (start, began_anew) = SeriesBefore { time, start, created }.continued(created_of(sample), change.decreased, &transition);
         let base = match began_anew {

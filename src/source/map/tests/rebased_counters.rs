@@ -35,17 +35,22 @@ fn the_start_of_counters_that_outlast_restarts_does_not_move() {
     static REBASED: &[Rule] = &[Rule::new(&["c"], &COMPLAINTS).transform(Transform::Rebase)];
     static ACCUMULATED: &[Rule] = &[Rule::new(&["c"], &COMPLAINTS).transform(Transform::Accumulate)];
     let since = |seconds| Some(SystemTime::UNIX_EPOCH + Duration::from_secs(seconds));
+    static PLAIN: &[Rule] = &[Rule::new(&["p"], &BOUNCES)];
     for rules in [REBASED, ACCUMULATED] {
-        let mut polled = Polled::new(rules, &[]);
-        for page in ["started 100;c 9", "started 200;c 3", "c 4"] {
-            assert_eq!(polled.snapshot(&[page]).counters_since, since(100), "{page}");
+        let starts = |snapshot: &Snapshot| (snapshot.continued.since, snapshot.counters_since);
+        let mut polled = Polled::new(rules, PLAIN);
+        for (page, server) in [("started 100;c 9", 100), ("started 200;c 3", 200), ("started 200;c 4", 200)] {
+            let snapshot = polled.snapshot(&[page, "p 1"]);
+            assert_eq!(starts(&snapshot), (since(100), since(server)), "{page}");
+            assert_eq!(snapshot.continued.metrics, [&COMPLAINTS]);
         }
-        let mut polled = Polled::new(rules, &[]);
-        assert_eq!(polled.snapshot(&["c 9"]).counters_since, None);
+        assert_eq!(starts(&polled.snapshot(&["c 4", "p 1"])), (since(100), None));
+        let mut polled = Polled::new(rules, PLAIN);
+        assert_eq!(starts(&polled.snapshot(&["c 9", "p 1"])), (None, None));
         // The same with the totals of an earlier process.
-        let mut polled = Polled::new(rules, &[]);
-        polled.memory.continue_from(Totals { since: since(100), ..Totals::default() });
-        assert_eq!(polled.snapshot(&["started 200;c 3"]).counters_since, since(100));
+        let mut polled = Polled::new(rules, PLAIN);
+        polled.memory.continue_from(Totals { since: since(150), continued_since: since(100), ..Totals::default() });
+        assert_eq!(starts(&polled.snapshot(&["started 200;c 3", "p 1"])), (since(100), since(200)));
     }
 }
 

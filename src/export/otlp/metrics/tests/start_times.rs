@@ -168,6 +168,19 @@ fn counters_of_other_programs_do_not_start_with_the_server() {
 }
 
 #[test]
+fn counters_that_the_server_restores_do_not_start_with_it() {
+    let page = |c: &str, s: &str| format!("# TYPE c counter\nc {c}\n# TYPE s counter\ns {s}\n").leak() as &'static str;
+    let polls = [(3, page("5", "5")), (15, page("7", "7")), (15, page("8", "6"))];
+    for (temporality, expected) in [
+        (Temporality::Cumulative, [&["c{} 5 @3", "s{} 5"][..], &["c{} 7 @15", "s{} 7"], &["c{} 8 @15", "s{} 6 @20"]]),
+        (Temporality::Delta, [&[][..], &["c{} +7 @15", "s{} +2 @10"], &["c{} +1 @20", "s{} +6 @20"]]),
+    ] {
+        let polled: Vec<_> = polls.iter().zip(expected).map(|((since, page), expected)| (Chosen(*since, page), expected)).collect();
+        steps(temporality, &polled);
+    }
+}
+
+#[test]
 fn a_reported_start_time_is_used() {
     steps(
         Temporality::Cumulative,

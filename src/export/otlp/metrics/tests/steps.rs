@@ -47,7 +47,7 @@ pub(super) enum Step {
     Good(&'static str),
     /// A successful reading; the server reports when its counters started.
     Since(u64, &'static str),
-    /// The same, without small values of the counter `c`, and with the gauge `r` treated as a counter.
+    /// The same, without small values of the counter `c`, with the gauge `r` treated as a counter, and with the counter `s` restored after restarts.
     Chosen(u64, &'static str),
     /// A successful reading at this time in seconds.
     At(u64, &'static str),
@@ -83,7 +83,8 @@ pub(super) fn steps(temporality: Temporality, steps: &[(Step, &[&str])]) {
                 let families = prometheus::read((*body).to_owned()).unwrap();
                 let native = SelectedFamilies::select(vec![families], "", usize::MAX, |name| {
                     let kind = (name == "r").then_some(FamilyType::Counter);
-                    Some(FamilySelection { kind, min_value: (name == "c").then_some(5.0), ..FamilySelection::default() })
+                    let (min_value, are_restored) = ((name == "c").then_some(5.0), name == "s");
+                    Some(FamilySelection { kind, min_value, are_restored, ..FamilySelection::default() })
                 });
                 reading(at, Ok(Snapshot { counters_since, ..Snapshot::default() }), Arc::new(native))
             }
