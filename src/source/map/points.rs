@@ -21,8 +21,20 @@ pub(super) struct Points {
 
 struct Sum {
     point: Point,
+    /// It lacks values that belong to it.
+    is_incomplete: bool,
     /// The addend that shows most about the part that is not subtracted.
     best: Addend,
+}
+
+/// The value of a sum that is taken out.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) enum TakenSum {
+    Known(f64),
+    /// The value of a series is invalid.
+    Invalid,
+    /// It lacks values that belong to it.
+    Incomplete,
 }
 
 /// The role of a value in a sum, from the one that shows least about the part that is not subtracted to the one that shows most.
@@ -65,7 +77,7 @@ impl Points {
         let point = Point { metric, attributes, value };
         match self.indexes.entry(point.identity()) {
             Entry::Occupied(index) => {
-                let Sum { point: Point { value: sum, .. }, best } = &mut self.all[*index.get()];
+                let Sum { point: Point { value: sum, .. }, best, .. } = &mut self.all[*index.get()];
                 *best = addend.max(*best);
                 match metric.kind {
                     Kind::Gauge if value > *sum || value.is_nan() => *sum = value,
@@ -80,7 +92,7 @@ impl Points {
                 }
                 *count += 1;
                 index.insert(self.all.len());
-                self.all.push(Sum { point, best: addend });
+                self.all.push(Sum { point, is_incomplete: false, best: addend });
             }
         }
         true
@@ -98,12 +110,13 @@ impl Points {
         for sum in self.all.iter_mut().filter(|sum| is_match(&sum.point)) {
             valid += usize::from(sum.is_valid());
             sum.point.value = f64::NAN;
+            sum.is_incomplete = true;
         }
         valid
     }
 
-    /// Removes the first point that fulfils the condition, and returns its value, or NaN if it is invalid. Another one can take its place.
-    pub(super) fn take(&mut self, is_match: impl Fn(&Point) -> bool) -> Option<f64> {
+    /// Removes the first point that fulfils the condition, and returns its value. Another one can take its place.
+    pub(super) fn take(&mut self, is_match: impl Fn(&Point) -> bool) -> Option<TakenSum> {
         let at = self.all.iter().position(|sum| is_match(&sum.point))?;
         let sum = self.all.swap_remove(at);
         self.indexes.remove(&sum.point.identity());
@@ -113,7 +126,11 @@ impl Points {
         if let Some(count) = self.counts.get_mut(sum.point.metric.name) {
             *count -= 1;
         }
-        Some(if sum.is_valid() { sum.point.value } else { f64::NAN })
+        Some(match sum.point.value {
+            value if sum.is_valid() => TakenSum::Known(value),
+            value if value.is_nan() && !sum.is_incomplete => TakenSum::Invalid,
+            _ => TakenSum::Incomplete,
+        })
     }
 
     /// Returns the number of points that can still be added to this metric.

@@ -6,6 +6,7 @@ use crate::model::vocabulary::OTHER;
 use crate::source::Rule;
 use crate::source::map::Detail;
 use crate::source::map::part_families::{PartFamilies, TakenSeries};
+use crate::source::map::points::TakenSum;
 use crate::source::map::selector::with_attribute;
 use foldhash::fast::RandomState;
 use smallvec::{SmallVec, smallvec};
@@ -13,7 +14,8 @@ use std::borrow::Cow;
 use std::collections::HashMap;
 
 impl Mapping<'_> {
-    /// Replaces a total by the largest values of a detail, and one more point with the rest, so that the sum stays the same.
+    /// Replaces a total by the largest values of a detail, and one more point with the rest, so that the sum stays the same. If the total is
+    /// unknown because of an invalid value, the rest is, and is omitted: an invalid value does not make the others unknown.
     pub(in crate::source::map) fn apply_detail(&mut self, rule: &'static Rule, label: &str, detail: &Detail, families: &PartFamilies<'_>) {
         let mut series = self.series(rule, families).peekable();
         let fixed = rule.fixed_attributes();
@@ -32,7 +34,11 @@ impl Mapping<'_> {
         let totals = replaced
             .iter()
             .filter_map(|attributes| self.points.take(|point| point.metric == rule.metric && point.attributes == *attributes));
-        let Some(total) = totals.reduce(|sum, total| sum + total).filter(|total| !total.is_nan()) else { return };
+        let totals: Vec<TakenSum> = totals.collect();
+        if totals.is_empty() || totals.contains(&TakenSum::Incomplete) {
+            return;
+        }
+        let total: f64 = totals.iter().map(|total| if let TakenSum::Known(total) = total { *total } else { f64::NAN }).sum();
         let values = series.enumerate().filter_map(|(index, TakenSeries { sample, .. })| {
             let value = taken(rule.take, sample.value()).and_then(|value| self.number(rule.metric, value));
             Some((sample.label(label)?, value.map_or(f64::NAN, |value| self.transformed(rule, value)), index))
@@ -44,13 +50,15 @@ impl Mapping<'_> {
         let of_rest = with_attribute(&fixed, detail.by, OTHER.to_owned());
         rest.into_iter().flat_map(|value| value.series).for_each(|index| self.trace(|trace| trace.point(index, &of_rest, None)));
         // The server counts families one after the other while mail moves, so the rest can be slightly negative.
-        let rest = (total - values.iter().map(|value| value.value).sum::<f64>()).max(0.0);
+        let rest = total - values.iter().map(|value| value.value).sum::<f64>();
         for DetailValue { name, value, series } in values {
             let attributes = with_attribute(&fixed, detail.by, name.to_owned());
             series.into_iter().for_each(|index| self.trace(|trace| trace.point(index, &attributes, None)));
             self.add(rule, attributes, Ok(value));
         }
-        self.add(rule, of_rest, Ok(rest));
+        if !rest.is_nan() {
+            self.add(rule, of_rest, Ok(rest.max(0.0)));
+        }
     }
 }
 

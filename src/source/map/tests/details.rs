@@ -23,13 +23,39 @@ fn a_detail_adds_up_to_its_total() {
         (2, "all 4;of{d=\"a\"} 3;of{d=\"a\"} 3", "a 3; _OTHER 1; !duplicate_series 1"),
         (2, "all 4;of{d=\"_OTHER\"} 3", "_OTHER 4"),
         (2, "of{d=\"a\"} 3", ""),
-        (2, "all -4;of{d=\"a\"} 3", "!out_of_range 1"),
+        // The rest of an unknown total is unknown, and the values are not.
+        (2, "all -4;of{d=\"a\"} 3;of{d=\"b\"} NaN", "a 3; !out_of_range 1"),
+        (1, "all NaN;of{d=\"a\"} 3;of{d=\"b\"} 4", "b 4; !non_finite 1"),
     ] {
         let mapped = by(&DESTINATION_DOMAIN, top).mapped(&[page]).replace("mail.queue.depth scheduled ", "");
         assert_eq!(mapped, expected, "{top} of {page}");
     }
     assert_eq!(by(&TENANT_NAME, 2).mapped(&[PAGE]), "mail.queue.depth scheduled 10", "other details are not applied");
     assert_eq!(Polled::new(RULES, &[]).mapped(&[PAGE]), "mail.queue.depth scheduled 10");
+}
+
+#[test]
+fn an_invalid_series_hides_its_own_value_of_a_detail_only() {
+    static RULES: &[Rule] = &[
+        Rule::new(&["q"], &QUEUE_DEPTH).with(&[(&QUEUE_STATE, "active")]),
+        Rule::new(&["h"], &QUEUE_DEPTH).with(&[(&QUEUE_STATE, "held")]),
+        Rule::new(&["q"], &QUEUE_DEPTH).with(&[(&QUEUE_STATE, "active")]).detail("d", &DESTINATION_DOMAIN),
+        Rule::new(&["both"], &QUEUE_DEPTH)
+            .with(&[(&QUEUE_STATE, "queued")])
+            .detail("d", &DESTINATION_DOMAIN)
+            .replacing(&[&[(&QUEUE_STATE, "active")], &[(&QUEUE_STATE, "held")]]),
+    ];
+    for (page, expected) in [
+        ("q{d=\"a\"} 3;q{d=\"b\"} 4;q{d=\"c\"} 5", "active c 5; active b 4; active _OTHER 3"),
+        ("q{d=\"a\"} 3;q{d=\"b\"} NaN;q{d=\"c\"} 5", "active c 5; active a 3; !non_finite 1"),
+        // The largest are unknown, too, if a value of theirs is.
+        ("q{d=\"c\",p=\"1\"} 5;q{d=\"c\",p=\"2\"} -1", "!out_of_range 1"),
+        ("q 1;h NaN;both{d=\"a\"} 7", "active _OTHER 1; queued a 7; !non_finite 1"),
+    ] {
+        let mut polled = Polled::new(RULES, &[]);
+        polled.context.detail = Some(Detail { by: &DESTINATION_DOMAIN, top: 2 });
+        assert_eq!(polled.mapped(&[page]).replace("mail.queue.depth ", ""), expected, "{page}");
+    }
 }
 
 #[test]
