@@ -90,7 +90,7 @@ impl Repair {
             Self::Unescaped | Self::InvalidUtf8 | Self::LabelTooLong | Self::DuplicateSeries | Self::NotCumulative => false,
             Self::MistypedCounter | Self::Held | Self::AmbiguousTargetInfo | Self::NameCollision => false,
             Self::Unsupported | Self::ExemplarDropped | Self::NonFiniteSum | Self::UntranslatableName => false,
-            // Concerns canonical points only (`Reading::has_all_sums`).
+            // Concerns canonical points only (`Reading::has_all_sums`, `Snapshot::unknown_metrics`).
             Self::IncompleteSum => false,
         }
     }
@@ -188,6 +188,12 @@ impl Repairs {
     #[must_use]
     pub fn get(&self, repair: Repair) -> u64 {
         self.0[repair as usize]
+    }
+
+    /// Returns true if a series may be missing that the server still counts.
+    #[must_use]
+    pub fn hide_series(&self) -> bool {
+        self.iter().any(|(repair, _)| repair.hides_series())
     }
 
     /// All kinds with at least one repair, and their numbers.

@@ -37,6 +37,10 @@ pub struct Snapshot {
     pub histograms: Vec<(&'static Metric, Attributes, Histogram)>,
     /// The repairs that were made.
     pub repairs: Repairs,
+    /// Something in a response could not be read, so a native series may be missing that the server still counts.
+    pub may_lack_series: bool,
+    /// The metrics of which a point is omitted because its value is unknown, so that such a point is not new when a later reading has it.
+    pub unknown_metrics: Vec<&'static Metric>,
     /// The number of native series that were read.
     pub series_read: u64,
     /// The start time of the server's counters, if the server reports it.
@@ -52,6 +56,13 @@ pub struct Snapshot {
 }
 
 impl Snapshot {
+    /// Adds a metric of which a point is omitted because its value is unknown.
+    pub fn note_unknown(&mut self, metric: &'static Metric) {
+        if !self.unknown_metrics.contains(&metric) {
+            self.unknown_metrics.push(metric);
+        }
+    }
+
     /// The number of points; a histogram counts as one.
     #[must_use]
     pub fn point_count(&self) -> usize {

@@ -92,8 +92,14 @@ impl Reading {
     /// Returns true if everything that the server reported is in the reading, so that a missing series is missing on the server.
     #[must_use]
     pub fn is_complete(&self) -> bool {
-        let leaves_out = |snapshot: &Snapshot| snapshot.repairs.iter().any(|(repair, _)| repair.hides_series());
-        self.has_all_parts() && !self.native.memory_exceeded && !self.snapshot().is_some_and(leaves_out)
+        self.has_all_series() && !self.snapshot().is_some_and(|snapshot| snapshot.repairs.hide_series())
+    }
+
+    /// Returns true if everything that the server reported could be read, so that a series that the reading lacks was not reported, unless its
+    /// own value is invalid: the canonical metrics of such values are known ([`Snapshot::unknown_metrics`]), and the native families too.
+    #[must_use]
+    pub fn has_all_series(&self) -> bool {
+        self.has_all_parts() && !self.native.memory_exceeded && !self.snapshot().is_some_and(|snapshot| snapshot.may_lack_series)
     }
 
     /// Returns true if it is complete and no sum of a previous reading is omitted, so that a missing canonical point did not exist.

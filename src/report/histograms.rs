@@ -14,6 +14,8 @@ use std::borrow::Cow;
 #[derive(Debug, Default)]
 pub(super) struct HistogramSeries {
     series: Vec<Series>,
+    /// The metrics of which the last reading omitted a histogram because it was unknown.
+    unknown: Vec<&'static Metric>,
     /// The number of the current reading. Series with an older number are missing from it.
     generation: u64,
 }
@@ -45,7 +47,8 @@ impl HistogramSeries {
         let time_unix_nano = transition.time.get();
         let mut metrics = Vec::new();
         for (metric, attributes, histogram) in snapshot.into_iter().flat_map(|snapshot| &snapshot.histograms) {
-            let baseline = self.remember(metric, attributes, histogram, transition);
+            let transition = if self.unknown.contains(metric) { transition.with_unknown_past() } else { *transition };
+            let baseline = self.remember(metric, attributes, histogram, &transition);
             let point = match (delta, &baseline.delta_from) {
                 (false, _) => point(histogram, None, baseline.start),
                 (true, Some((before, since))) => point(histogram, before.as_ref(), Some(*since)),
@@ -54,6 +57,7 @@ impl HistogramSeries {
             let attributes = otlp_attributes(attributes, system);
             add_point(&mut metrics, metric, temporality, HistogramDataPoint { attributes, time_unix_nano, ..point });
         }
+        self.unknown = snapshot.map(|snapshot| snapshot.unknown_metrics.clone()).unwrap_or_default();
         let generation = self.generation;
         let omitted = self.series.iter().filter(|series| series.generation != generation);
         let mut retention = Retention::of(omitted.map(|series| series.time), transition.time, OMITTED_CANONICAL_SERIES_MAX);

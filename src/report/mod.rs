@@ -131,11 +131,9 @@ impl SeriesState {
             self.limit_times(status.time.earlier(READING_STEP_NANOS));
         }
         let transition = self.readings.add(status);
-        let of_canonical = transition.of_canonical();
-        let continued = snapshot.map_or(&[][..], |snapshot| &snapshot.continued.metrics);
-        self.scalars.update(&mut canonical, &of_canonical, continued, self.temporality);
-        self.measured.update(&mut canonical, &of_canonical, self.temporality);
-        let histograms = self.histograms.metrics(snapshot, system, &of_canonical, self.temporality);
+        self.scalars.update(&mut canonical, snapshot, &transition, self.temporality);
+        self.measured.update(&mut canonical, &transition, self.temporality);
+        let histograms = self.histograms.metrics(snapshot, system, &transition, self.temporality);
         if let Some(scope) = canonical.first_mut() {
             scope.metrics.extend(histograms);
         }

@@ -3,7 +3,7 @@
 use super::retention::{OMITTED_CANONICAL_SERIES_MAX, Retention};
 use super::{Transition, UnixNanos, is_delta, key_attributes, limit_point_times, otlp_time, write_series_key};
 use crate::config::Temporality;
-use crate::model::{self, FamilyType, RecordMetrics, vocabulary};
+use crate::model::{self, FamilyType, RecordMetrics, Snapshot, vocabulary};
 use foldhash::fast::RandomState;
 use opentelemetry_proto::tonic::metrics::v1::metric::Data;
 use opentelemetry_proto::tonic::metrics::v1::number_data_point::Value;
@@ -17,6 +17,8 @@ pub(super) struct ScalarSeries {
     series: HashMap<Box<[u8]>, Series, RandomState>,
     /// The metrics of the series without points, for end markers. There are few, because their names are those of the vocabulary.
     metrics: Vec<Metric>,
+    /// The metrics of which the last reading omitted a point because its value was unknown.
+    unknown: Vec<&'static model::Metric>,
     /// The key of the current point.
     key: Vec<u8>,
     /// The number of the current reading. Series with an older number are missing from it.
@@ -60,20 +62,22 @@ struct Baseline {
 
 impl ScalarSeries {
     /// Sets the times of all points, turns counters into deltas if configured, and adds the end markers of series that are missing. Counters of
-    /// the `continued` metrics continue after a restart of the server.
+    /// some metrics of the snapshot continue after a restart of the server.
     pub(super) fn update(
         &mut self,
         scopes: &mut [ScopeMetrics],
+        snapshot: Option<&Snapshot>,
         transition: &Transition,
-        continued: &[&model::Metric],
         temporality: Temporality,
     ) {
         self.generation += 1;
         let ended_counts = self.update_record_source(transition);
         for metric in scopes.iter_mut().flat_map(|scope| &mut scope.metrics) {
             let source = self.source_of(&metric.name, transition, ended_counts);
-            let is_continued = continued.iter().any(|continued| continued.name == metric.name);
+            let is_continued = snapshot.is_some_and(|snapshot| snapshot.continued.contains_name(&metric.name));
             let transition = if is_continued { transition.of_continued() } else { *transition };
+            let was_unknown = self.unknown.iter().any(|unknown| unknown.name == metric.name);
+            let transition = if was_unknown { transition.with_unknown_past() } else { transition };
             let is_monotonic = matches!(&metric.data, Some(Data::Sum(sum)) if sum.is_monotonic);
             let delta = is_monotonic && is_delta(temporality, FamilyType::Counter);
             if let Some(Data::Sum(sum)) = &mut metric.data
@@ -101,6 +105,7 @@ impl ScalarSeries {
         for scope in scopes.iter_mut() {
             scope.metrics.retain_mut(|metric| points_mut(metric).is_none_or(|points| !points.is_empty()));
         }
+        self.unknown = snapshot.map(|snapshot| snapshot.unknown_metrics.clone()).unwrap_or_default();
         let end_markers = self.end_markers(transition);
         if let Some(scope) = scopes.first_mut() {
             for (metric, point) in end_markers {

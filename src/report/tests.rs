@@ -15,7 +15,7 @@ fn time(seconds: u64) -> UnixNanos {
 
 /// A successful reading at this second.
 fn at(seconds: u64) -> ReadingStatus {
-    ReadingStatus { is_good: true, is_complete: true, has_all_sums: true, ..failed(seconds) }
+    ReadingStatus { is_good: true, is_complete: true, has_all_series: true, ..failed(seconds) }
 }
 
 /// A failed poll at this second.
@@ -240,15 +240,23 @@ fn a_counter_that_a_response_omits_resumes_or_is_a_reset() {
 }
 
 #[test]
-fn a_counter_is_not_new_after_a_reading_that_omitted_a_sum() {
-    let omitting = |seconds| ReadingStatus { has_all_sums: false, ..at(seconds) };
-    let mut state = SeriesState::new(Temporality::Delta);
-    assert_eq!(scalars(&mut state, omitting(10), &[]), [""; 0]);
-    assert_eq!(scalars(&mut state, at(20), &[(BOUNCES, "x", 1000)]), [""; 0], "it may be the omitted sum");
-    assert_eq!(
-        scalars(&mut state, at(30), &[(BOUNCES, "x", 1001), (BOUNCES, "y", 2)]),
-        ["mail.bounces{x} +1 @20 30", "mail.bounces{y} +2 @20 30"]
-    );
+fn a_counter_is_not_new_after_a_reading_in_which_one_of_its_metric_was_unknown() {
+    let histogram = || Histogram { bounds: vec![1.0], cumulative: vec![7], count: 7, sum: Some(7.0) };
+    for metric in [&vocabulary::BOUNCES, &vocabulary::DELIVERY_DURATION] {
+        let omitting = Snapshot { unknown_metrics: vec![metric], ..Snapshot::default() };
+        let histograms = vec![(&vocabulary::DELIVERY_DURATION, Attributes::new(), histogram())];
+        let with_histogram = Snapshot { histograms, ..Snapshot::default() };
+        let mut state = SeriesState::new(Temporality::Delta);
+        assert_eq!(report(&mut state, at(10), &[], &omitting), [""; 0]);
+        let expected = match metric == &vocabulary::BOUNCES {
+            true => ["mail.delivery.attempts{y} +3 @10 20", "mail.delivery.duration{} +7 @10 20"],
+            false => ["mail.bounces{x} +1000 @10 20", "mail.delivery.attempts{y} +3 @10 20"],
+        };
+        assert_eq!(report(&mut state, at(20), &[(BOUNCES, "x", 1000), (ATTEMPTS, "y", 3)], &with_histogram), expected);
+        let all = &[(BOUNCES, "x", 1001), (BOUNCES, "y", 2)];
+        let expected = ["mail.bounces{x} +1 @20 30", "mail.bounces{y} +2 @20 30", "mail.delivery.attempts{y} end 30"];
+        assert_eq!(report(&mut state, at(30), all, &with_histogram)[..3], expected);
+    }
 }
 
 #[test]
@@ -330,7 +338,7 @@ fn canonical_counters_begin_again_when_a_reload_changes_their_rules() {
     let mut state = SeriesState::new(Temporality::Delta);
     report(&mut state, at(10), &[(BOUNCES, "x", 4)], &latency(1));
     state.note_change(OtherServer);
-    let incomplete = ReadingStatus { is_complete: false, ..at(20) };
+    let incomplete = ReadingStatus { is_complete: false, has_all_series: false, ..at(20) };
     assert_eq!(scalars(&mut state, incomplete, &[]), ["mail.bounces{x} end 20", "mail.delivery.duration{} end 20"]);
     assert_eq!(report(&mut state, at(30), &[(BOUNCES, "x", 100_000)], &latency(50)), [""; 0]);
     assert_eq!(report(&mut state, at(40), &[(BOUNCES, "x", 100_001)], &latency(50))[0], "mail.bounces{x} +1 @30 40");

@@ -58,8 +58,8 @@ pub struct ReadingStatus {
     pub is_good: bool,
     /// Everything that the server counts was read: a missing series does not exist.
     pub is_complete: bool,
-    /// No sum of a previous reading is omitted, and it is complete: a missing canonical counter does not exist.
-    pub has_all_sums: bool,
+    /// Everything that the server reported could be read: a missing series was not reported, unless its own value is invalid.
+    pub has_all_series: bool,
     /// The start time of the server's counters, if the server reports it.
     pub counters_since: Option<UnixNanos>,
     /// The start time of canonical counters that continue after a restart of the server, if it is known.
@@ -82,7 +82,7 @@ impl ReadingStatus {
             time,
             is_good: false,
             is_complete: false,
-            has_all_sums: false,
+            has_all_series: false,
             counters_since: None,
             continued_since: None,
             tally_since: None,
@@ -100,7 +100,7 @@ impl ReadingStatus {
             time: reading.at.into(),
             is_good: snapshot.is_some(),
             is_complete: reading.is_complete(),
-            has_all_sums: reading.has_all_sums(),
+            has_all_series: reading.has_all_series(),
             counters_since: snapshot.and_then(|snapshot| snapshot.counters_since).map(UnixNanos::from),
             continued_since: snapshot.and_then(|snapshot| snapshot.continued.since).map(UnixNanos::from),
             tally_since: Some(reading.tally_since.into()),

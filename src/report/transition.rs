@@ -20,10 +20,8 @@ pub(super) struct Transition {
     pub time: UnixNanos,
     /// The time of the reading before, good or not.
     pub last_time: Option<UnixNanos>,
-    /// The time of the reading before, if that one was complete: a series that is new now began after it.
+    /// The time of the reading before, if that one had all series: one that is new now began after it.
     pub last_complete_time: Option<UnixNanos>,
-    /// The reading before had all sums: a canonical counter that is new now is not one that it omitted.
-    pub last_has_all_sums: bool,
     /// The time of the last successful reading before, or of the first reading if none was successful. `None` for the first reading.
     pub exported_until: Option<UnixNanos>,
     /// The new start time of the server's counters, if it reports that they restarted since the reading before.
@@ -70,11 +68,6 @@ impl Transition {
         self.status.counters_since = self.status.continued_since;
         self.restarted_at = None;
         self
-    }
-
-    /// The same transition for canonical counters.
-    pub(super) fn of_canonical(self) -> Self {
-        if self.last_has_all_sums { self } else { self.with_unknown_past() }
     }
 
     /// The same transition for series that may have existed before, without having been read.
@@ -166,9 +159,8 @@ impl ReadingHistory {
         let last_time = self.last_time();
         let continuity = self.continuity;
         let is_comparable =
-            |last: &PreviousReading| last.status.is_good && last.status.is_complete && continuity == Continuity::SameCounters;
+            |last: &PreviousReading| last.status.is_good && last.status.has_all_series && continuity == Continuity::SameCounters;
         let last_complete_time = self.last.filter(is_comparable).map(|last| last.time);
-        let last_has_all_sums = self.last.is_some_and(|last| last.status.has_all_sums);
         let new_counts = self.last.map(|last| NewCounts::between(&last.status, &status)).unwrap_or_default();
         self.last = Some(PreviousReading { time, status });
         let exported_until = self.exported_until;
@@ -185,6 +177,6 @@ impl ReadingHistory {
         // before it had come by Postmeter's clock is no restart when it has come.
         let restarted_at = status.counters_since.filter(|since| self.counters_since.is_some_and(|before| *since > before));
         self.counters_since = reported.or(self.counters_since);
-        Transition { status, time, last_time, last_complete_time, last_has_all_sums, exported_until, restarted_at, continuity, new_counts }
+        Transition { status, time, last_time, last_complete_time, exported_until, restarted_at, continuity, new_counts }
     }
 }

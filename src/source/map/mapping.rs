@@ -76,6 +76,17 @@ impl<'a> Mapping<'a> {
         self.snapshot.repairs.count(repair);
     }
 
+    /// Counts the repair of a value without which a point of this metric is omitted.
+    pub(super) fn omit_value(&mut self, metric: &'static Metric, repair: Repair) {
+        self.repair(repair);
+        self.note_unknown(metric);
+    }
+
+    /// Notes that a point of this metric is omitted because its value is unknown.
+    pub(super) fn note_unknown(&mut self, metric: &'static Metric) {
+        self.snapshot.note_unknown(metric);
+    }
+
     /// Records into the trace, if one was requested.
     pub(super) fn trace(&mut self, record: impl FnOnce(&mut Trace)) {
         if let Some(trace) = &mut self.memory.trace {
@@ -164,7 +175,7 @@ impl<'a> Mapping<'a> {
                 }
                 (_, Kind::Histogram) => {
                     self.trace(|trace| trace.point(index, &attributes, Some(Repair::Unreadable)));
-                    self.repair(Repair::Unreadable);
+                    self.omit_value(rule.metric, Repair::Unreadable);
                 }
                 (value, _) => {
                     let mut value = value.and_then(|value| self.number(rule.metric, value));
@@ -230,11 +241,11 @@ impl<'a> Mapping<'a> {
     }
 
     /// Adds a value to its point. An invalid value invalidates the point.
-    fn add(&mut self, rule: &Rule, attributes: Attributes, value: Result<f64, Repair>) {
+    fn add(&mut self, rule: &'static Rule, attributes: Attributes, value: Result<f64, Repair>) {
         self.contribute(rule, &attributes);
         let is_added = self.points.add(rule.metric, attributes, value.unwrap_or(f64::NAN), Addend::of(rule, false));
         if let Some(repair) = value.err().or((!is_added).then_some(Repair::Unreadable)) {
-            self.repair(repair);
+            self.omit_value(rule.metric, repair);
         }
     }
 
@@ -243,7 +254,8 @@ impl<'a> Mapping<'a> {
         let Self { mut snapshot, mut points, memory, context, checks_summands, window, .. } = self;
         let negative;
         (snapshot.points, negative) = points.take_valid();
-        snapshot.repairs.add(Repair::OutOfRange, negative as u64);
+        snapshot.repairs.add(Repair::OutOfRange, negative.len() as u64);
+        negative.into_iter().for_each(|metric| snapshot.note_unknown(metric));
         let have_stayed_lower = memory.summands.have_stayed_lower() && memory.counter_start.is_unknown();
         let is_later = memory.counter_start.update(snapshot.counters_since, context.now, memory.summands.has_decreased());
         let is_restarted = is_later || have_stayed_lower;
@@ -286,10 +298,16 @@ impl<'a> Mapping<'a> {
 
 /// Omits the points and histograms with these identities, which lack a series.
 fn omit(snapshot: &mut Snapshot, incomplete: &HashSet<u64>) {
-    let count = snapshot.point_count();
-    snapshot.points.retain(|point| !incomplete.contains(&point.identity()));
-    snapshot.histograms.retain(|(metric, attributes, _)| !incomplete.contains(&identity_of_point(metric, attributes)));
-    snapshot.repairs.add(Repair::IncompleteSum, (count - snapshot.point_count()) as u64);
+    let mut omitted: Vec<&'static Metric> = Vec::new();
+    let mut keeps = |metric: &'static Metric, identity: u64| {
+        let is_incomplete = incomplete.contains(&identity);
+        omitted.extend(is_incomplete.then_some(metric));
+        !is_incomplete
+    };
+    snapshot.points.retain(|point| keeps(point.metric, point.identity()));
+    snapshot.histograms.retain(|(metric, attributes, _)| keeps(metric, identity_of_point(metric, attributes)));
+    snapshot.repairs.add(Repair::IncompleteSum, omitted.len() as u64);
+    omitted.into_iter().for_each(|metric| snapshot.note_unknown(metric));
 }
 
 /// Returns `true` if the decrease of a series that the rule takes may be a restart. Counters that are accumulated or rebased continue after one.

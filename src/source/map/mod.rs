@@ -70,6 +70,7 @@ pub fn map_to_canonical(source: &Source, read: &[(&'static Part, Families)], mem
         snapshot.series_read += families.series() as u64;
         snapshot.repairs.add_all(families.repairs());
     }
+    snapshot.may_lack_series = snapshot.repairs.hide_series();
     snapshot.version = source.version.and_then(|(family, label)| version(read, family, label));
     snapshot.drops_idle_series = source.rules().any(|(_, rule)| rule.transform == Transform::Accumulate);
     snapshot.counters_since = source.counters_since.and_then(|family| unix_time(read, family));
@@ -91,8 +92,10 @@ pub fn map_to_canonical(source: &Source, read: &[(&'static Part, Families)], mem
             let is_in_log = context.metrics_from_log.contains(rule.metric);
             let skipped = is_wrong.then_some(SkippedRule::Misnamed).or(is_in_log.then_some(SkippedRule::CountedFromLog));
             mapping.trace(|trace| trace.rule(part, rule, skipped));
-            if skipped.is_none() {
-                mapping.apply(part, rule, families);
+            match skipped {
+                None => mapping.apply(part, rule, families),
+                Some(SkippedRule::Misnamed) => mapping.note_unknown(rule.metric),
+                Some(_) => {}
             }
         }
     }

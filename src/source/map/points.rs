@@ -104,11 +104,11 @@ impl Points {
         self.all.iter().filter(move |sum| sum.point.metric == metric).map(move |sum| (sum.point.identity(), is_reported(sum)))
     }
 
-    /// Invalidates the points that fulfil the condition. Returns the number of those that were valid.
-    pub(super) fn invalidate(&mut self, is_match: impl Fn(&Point) -> bool) -> usize {
-        let mut valid = 0;
+    /// Invalidates the points that fulfil the condition. Returns the metric of each of those that were valid.
+    pub(super) fn invalidate(&mut self, is_match: impl Fn(&Point) -> bool) -> Vec<&'static Metric> {
+        let mut valid = Vec::new();
         for sum in self.all.iter_mut().filter(|sum| is_match(&sum.point)) {
-            valid += usize::from(sum.is_valid());
+            valid.extend(sum.is_valid().then_some(sum.point.metric));
             sum.point.value = f64::NAN;
             sum.is_incomplete = true;
         }
@@ -143,10 +143,10 @@ impl Points {
         self.indexes.contains_key(&identity)
     }
 
-    /// Returns the valid points, and the number of differences that are omitted because there is less than nothing to subtract from.
-    pub(super) fn take_valid(&mut self) -> (Vec<Point>, usize) {
-        let is_negative = |sum: &Sum| sum.point.value < 0.0 && !sum.is_valid();
-        let negative = self.all.iter().filter(|sum| is_negative(sum)).count();
+    /// Returns the valid points, and the metric of each difference that is omitted because there is less than nothing to subtract from.
+    pub(super) fn take_valid(&mut self) -> (Vec<Point>, Vec<&'static Metric>) {
+        let is_negative = |sum: &&Sum| sum.point.value < 0.0 && !sum.is_valid();
+        let negative = self.all.iter().filter(is_negative).map(|sum| sum.point.metric).collect();
         (self.all.drain(..).filter(Sum::is_valid).map(|sum| sum.point).collect(), negative)
     }
 }

@@ -41,6 +41,22 @@ fn target(url: &str) -> Arc<Target> {
 }
 
 #[tokio::test]
+async fn an_invalid_value_makes_only_its_metric_unknown() {
+    for (line, is_complete, has_all_series, unknown) in [
+        ("complaints 5", true, true, &[][..]),
+        ("complaints NaN", false, true, &[&COMPLAINTS]),
+        ("complaints -5", false, true, &[&COMPLAINTS]),
+        ("complaints{a=\"b\" 5", false, false, &[]),
+    ] {
+        let page = format!("# TYPE complaints counter\n{line}\n# TYPE other counter\nother_total 1\n");
+        let reading = target(&Server::always(response("200 OK", page)).await.url()).reading().await;
+        is_good(&reading);
+        assert_eq!((reading.is_complete(), reading.has_all_series()), (is_complete, has_all_series), "{line}");
+        assert_eq!(reading.snapshot().unwrap().unknown_metrics, unknown, "{line}");
+    }
+}
+
+#[tokio::test]
 async fn a_token_is_sent_in_the_header_of_the_definition() {
     let server = Server::start(|_, request| {
         let is_right = request.to_ascii_lowercase().contains(&format!("x-api-key: {SECRET}\r\n")) && !request.contains("authorization");

@@ -39,7 +39,7 @@ fn text(body: &str) -> Arc<SelectedFamilies> {
 /// The snapshot of a reading with this body: its repairs.
 fn snapshot(body: &str) -> Snapshot {
     let repairs = prometheus::read(body.to_owned()).map(|families| *families.repairs()).unwrap_or_default();
-    Snapshot { repairs, ..Snapshot::default() }
+    Snapshot { repairs, may_lack_series: repairs.hide_series(), ..Snapshot::default() }
 }
 
 const SECOND: u64 = 1_000_000_000;

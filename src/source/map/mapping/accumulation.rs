@@ -34,7 +34,7 @@ impl Mapping<'_> {
         for (position, series) in self.series(rule, families).enumerate() {
             let value = taken(rule.take, series.sample.value()).and_then(|value| self.number(rule.metric, value));
             if let Err(repair) = value {
-                self.repair(repair);
+                self.omit_value(rule.metric, repair);
             }
             let mut index = 0;
             if !rule.from.is_empty() {
@@ -54,7 +54,7 @@ impl Mapping<'_> {
         let may_lack_series = families.may_lack(rule);
         for AccumulatedPoint { identity, attributes, values } in points {
             if !self.memory.is_accumulated(key, identity) && self.memory.accumulated_points() >= ACCUMULATED_POINTS_MAX {
-                self.repair(Repair::Unreadable);
+                self.omit_value(rule.metric, Repair::Unreadable);
                 continue;
             }
             if let Some(total) = self.memory.accumulate(key, (identity, &attributes), values, may_lack_series) {

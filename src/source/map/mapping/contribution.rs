@@ -25,7 +25,7 @@ impl Mapping<'_> {
         let incomplete = self.memory.contributions.finish(parts);
         if !incomplete.is_empty() {
             let omitted = self.points.invalidate(|point| incomplete.contains(&point.identity()));
-            self.snapshot.repairs.add(Repair::IncompleteSum, omitted as u64);
+            omitted.into_iter().for_each(|metric| self.omit_value(metric, Repair::IncompleteSum));
         }
     }
 }

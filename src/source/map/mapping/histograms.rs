@@ -17,7 +17,7 @@ impl Mapping<'_> {
             None => self.snapshot.histograms.push((rule.metric, attributes, histogram)),
             Some(at) if self.snapshot.histograms[at].2.add(&histogram) => {}
             Some(at) => {
-                self.repair(Repair::InconsistentHistogram);
+                self.omit_value(rule.metric, Repair::InconsistentHistogram);
                 self.snapshot.histograms.swap_remove(at);
                 self.partial_histograms.push((rule.metric, attributes));
             }

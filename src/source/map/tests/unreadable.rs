@@ -120,3 +120,31 @@ fn a_missing_series_is_zero_only_if_its_part_was_read() {
     assert_eq!(polled.mapped(&["x 1"]), "mail.complaints 0", "the second part was not read");
     assert_eq!(polled.mapped(&["b 3"]), "mail.complaints 0", "rules read only their own part");
 }
+
+#[test]
+fn an_invalid_value_makes_only_its_metric_unknown() {
+    static RULES: &[Rule] = &[
+        Rule::new(&["c"], &COMPLAINTS),
+        Rule::new(&["less"], &COMPLAINTS).scale(-1.0),
+        Rule::new(&["b"], &BOUNCES).from(&[AttributeSource::labels(&["t"], &BOUNCE_TYPE).by_table(&[("h", "hard"), ("s", "soft")])]),
+        Rule::new(&["h"], &DELIVERY_ATTEMPT_DURATION),
+        Rule::new(&["a"], &RECEIVED_MESSAGES).transform(Transform::Accumulate),
+    ];
+    for (page, unknown, may_lack_series) in [
+        ("c 1;b{t=\"h\"} 2", &[][..], false),
+        ("c NaN;b{t=\"h\"} 2", &["mail.complaints"], false),
+        ("c -1;b{t=\"h\"} +Inf;b{t=\"s\"} 2", &["mail.complaints", "mail.bounces"], false),
+        ("less 2", &["mail.complaints"], false),
+        ("c 1;h 3;a NaN", &["mail.delivery.attempt.duration", "mail.received.messages"], false),
+        ("c 1;b{t=\"h\"} what", &[], true),
+    ] {
+        let snapshot = Polled::new(RULES, &[]).snapshot(&[page]);
+        let names: Vec<_> = snapshot.unknown_metrics.iter().map(|metric| metric.name).collect();
+        assert_eq!((names.as_slice(), snapshot.may_lack_series), (unknown, may_lack_series), "{page}");
+    }
+    // A counter that is omitted because a series of it is missing.
+    let mut polled = Polled::new(&RULES[2..3], &[]);
+    let _ = polled.snapshot(&["b{t=\"h\",n=\"1\"} 2;b{t=\"h\",n=\"2\"} 2"]);
+    assert_eq!(polled.snapshot(&["b{t=\"h\",n=\"1\"} 2"]).unknown_metrics, [&BOUNCES]);
+    assert_eq!(Polled::new(RULES, &[]).snapshot(&["c 1;wrong 1"]).unknown_metrics.len(), 3, "counters with wrong names");
+}

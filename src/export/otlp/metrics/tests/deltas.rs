@@ -50,6 +50,7 @@ fn a_new_counter_begins_at_zero_although_the_reading_before_omitted_a_sum() {
         let mut state = SeriesState::new(Temporality::Delta);
         let mut with_repair = Snapshot::default();
         with_repair.repairs.count(repair);
+        with_repair.may_lack_series = with_repair.repairs.hide_series();
         assert_eq!(lines(target_metrics("t", &reading(10, Ok(with_repair), text(before)), &mut state)), [""; 0]);
         let next = reading(20, Ok(Snapshot::default()), text(now));
         assert_eq!(lines(target_metrics("t", &next, &mut state)), expected, "{repair:?}");

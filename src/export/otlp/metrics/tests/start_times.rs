@@ -42,6 +42,22 @@ fn a_series_that_was_filtered_out_has_no_start_time() {
     );
 }
 
+#[test]
+fn an_invalid_value_of_a_canonical_counter_hides_no_native_series() {
+    for (temporality, expected) in
+        [(Temporality::Cumulative, ["c{a} 6", "c{b} 1 @10"]), (Temporality::Delta, ["c{a} +1 @10", "c{b} +1 @10"])]
+    {
+        let mut first: &[&str] = &["c{a} 5"];
+        if temporality == Temporality::Delta {
+            first = &[];
+        }
+        let second: &[&str] = &expected;
+        let polls =
+            [(Invalid("# TYPE c counter\nc{l=\"a\"} 5\n"), first), (Good("# TYPE c counter\nc{l=\"a\"} 6\nc{l=\"b\"} 1\n"), second)];
+        steps(temporality, &polls);
+    }
+}
+
 // A complete body, bodies that omit a part of it, and a complete body a little later.
 const WHOLE: &str = concat!(
     "# TYPE c counter\nc{l=\"a\"} 5\nc{l=\"b\"} 1000\n",

@@ -49,6 +49,8 @@ pub(super) enum Step {
     Since(u64, &'static str),
     /// The same, without small values of the counter `c`, with the gauge `r` treated as a counter, and with the counter `s` restored after restarts.
     Chosen(u64, &'static str),
+    /// A successful reading with an invalid value of a canonical counter.
+    Invalid(&'static str),
     /// A successful reading at this time in seconds.
     At(u64, &'static str),
     /// A successful reading whose names get this prefix.
@@ -58,7 +60,7 @@ pub(super) enum Step {
     /// A reload, before the next poll.
     Changed(Continuity),
 }
-pub(super) use Step::{At, Changed, Chosen, Failed, Good, Prefixed, Since};
+pub(super) use Step::{At, Changed, Chosen, Failed, Good, Invalid, Prefixed, Since};
 
 /// Checks the exported lines of readings that are ten seconds apart.
 #[track_caller]
@@ -69,6 +71,11 @@ pub(super) fn steps(temporality: Temporality, steps: &[(Step, &[&str])]) {
         let this = match step {
             At(at, body) => reading(*at, Ok(snapshot(body)), text(body)),
             Good(body) => reading(at, Ok(snapshot(body)), text(body)),
+            Invalid(body) => {
+                let mut repairs = Repairs::default();
+                repairs.count(Repair::NonFinite);
+                reading(at, Ok(Snapshot { repairs, ..Snapshot::default() }), text(body))
+            }
             Prefixed(prefix, body) => {
                 let families = prometheus::read((*body).to_owned()).unwrap();
                 let native = SelectedFamilies::select(vec![families], prefix, usize::MAX, |_| Some(FamilySelection::default()));
