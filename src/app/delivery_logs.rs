@@ -2,19 +2,19 @@
 
 use super::service::StartError;
 use crate::config::{self, Config};
-use crate::delivery_log;
+use crate::delivery_log::{self, Feed, Follower, HashKey};
 use crate::export::otlp::{LogsExport, OtlpExporter, SendError};
-use crate::net::ProblemLog;
+use crate::net::{FileThread, ProblemLog};
 use crate::receive::{LogFileFollower, RecordStore};
 use crate::telemetry::{CollectedTarget, TargetSet};
 use std::collections::HashSet;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 use tokio_util::sync::{CancellationToken, DropGuard};
-use tracing::error;
+use tracing::{error, info};
 
 /// The wait before a delivery log that could not be opened is tried again.
 const RETRY_WAIT: Duration = Duration::from_secs(5);
@@ -29,8 +29,36 @@ pub(super) struct DeliveryLogs {
     /// The connection that all delivery logs share; `None` until it is needed.
     exporter: Option<Arc<OtlpExporter>>,
     running: Vec<RunningLog>,
+    /// Opens state files while requests are served. All of them are in one directory, so that one thread at most waits for them.
+    state_thread: FileThread,
     /// At least one delivery log could not be opened, and is opened again later.
-    open_problem: ProblemLog<()>,
+    open_problem: ProblemLog<Vec<String>>,
+}
+
+/// The delivery log and the log files of a target, with their state files open. They are not read yet.
+#[derive(Debug)]
+struct OpenedLog {
+    log_files: Option<LogFileFollower>,
+    delivery_log: Option<(Follower, Feed, HashKey)>,
+}
+
+impl OpenedLog {
+    /// Returns `true` if a target has state files.
+    fn is_configured(target: &CollectedTarget) -> bool {
+        let config = &target.target.config;
+        config.delivery_log.is_some() || config.deliveries.as_ref().is_some_and(|deliveries| deliveries.log_files.is_some())
+    }
+
+    /// Opens the state files of a target, if it has any. The file system may not respond.
+    fn open(target: &Arc<CollectedTarget>, state_dir: &Path, record_store: Option<&RecordStore>) -> Result<Self, StartError> {
+        let state_error = |error| StartError::State { name: target.target.name().to_owned(), error };
+        let has_files = target.target.config.deliveries.as_ref().is_some_and(|deliveries| deliveries.log_files.is_some());
+        let log_files = match record_store.filter(|_| has_files) {
+            Some(store) => LogFileFollower::open(target, state_dir, store.inlet()?).map_err(state_error)?,
+            None => None,
+        };
+        Ok(Self { log_files, delivery_log: delivery_log::open(target, state_dir).map_err(state_error)? })
+    }
 }
 
 /// A delivery log that is being read.
@@ -58,49 +86,43 @@ impl DeliveryLogs {
     /// The state of a delivery log cannot be used.
     pub(super) fn start(config: &Config, targets: &TargetSet, record_store: Option<Arc<RecordStore>>) -> Result<Self, StartError> {
         let (state_dir, otlp) = (config.state_dir.clone(), config.export.otlp.clone());
-        let mut logs = Self { state_dir, otlp, record_store, exporter: None, running: Vec::new(), open_problem: ProblemLog::default() };
-        for target in targets.now().iter() {
-            logs.start_log(target)?;
+        let (running, state_thread, open_problem) = Default::default();
+        let mut logs = Self { state_dir, otlp, record_store, exporter: None, running, state_thread, open_problem };
+        // The configuration requires a directory for state if any delivery log is configured.
+        let Some(state_dir) = logs.state_dir.clone() else { return Ok(logs) };
+        for target in targets.now().iter().filter(|target| OpenedLog::is_configured(target)) {
+            let opened = OpenedLog::open(target, &state_dir, logs.record_store.as_deref())?;
+            logs.start_log(target, opened)?;
         }
         Ok(logs)
     }
 
     /// Starts reading the delivery log and the log files of a target, if they are configured.
-    fn start_log(&mut self, target: &Arc<CollectedTarget>) -> Result<(), StartError> {
+    fn start_log(&mut self, target: &Arc<CollectedTarget>, opened: OpenedLog) -> Result<(), StartError> {
         let stop = CancellationToken::new();
         let mut tasks = Vec::new();
-        tasks.extend(self.start_log_files(target, &stop)?);
-        tasks.extend(self.start_delivery_log(target, &stop)?);
+        let exporter = if opened.delivery_log.is_some() { self.exporter()? } else { None };
+        tasks.extend(opened.log_files.map(|follower| tokio::spawn(follower.run(stop.clone()))));
+        if let Some((follower, feed, key)) = opened.delivery_log {
+            tasks.push(tokio::spawn(follower.run(stop.clone())));
+            tasks.push(match exporter {
+                Some(exporter) => tokio::spawn(LogsExport::new(feed, key, target.clone(), exporter).run(stop.clone())),
+                None => tokio::spawn(feed.count(stop.clone())),
+            });
+        }
         if !tasks.is_empty() {
             self.running.push(RunningLog { target: target.clone(), stop: stop.drop_guard(), tasks });
         }
         Ok(())
     }
 
-    fn start_log_files(&self, target: &Arc<CollectedTarget>, stop: &CancellationToken) -> Result<Option<JoinHandle<()>>, StartError> {
-        let has_files = target.target.config.deliveries.as_ref().is_some_and(|deliveries| deliveries.log_files.is_some());
-        let Some((state_dir, store)) = self.state_dir.as_ref().zip(self.record_store.as_ref()).filter(|_| has_files) else {
-            return Ok(None);
-        };
-        let name = target.target.name().to_owned();
-        let opened = LogFileFollower::open(target, state_dir, store.inlet()?);
-        let follower = opened.map_err(|error| StartError::State { name, error })?;
-        Ok(follower.map(|follower| tokio::spawn(follower.run(stop.clone()))))
-    }
-
-    fn start_delivery_log(&mut self, target: &Arc<CollectedTarget>, stop: &CancellationToken) -> Result<Vec<JoinHandle<()>>, StartError> {
-        // The configuration requires a directory for state if any delivery log is configured.
-        let Some(state_dir) = &self.state_dir else { return Ok(Vec::new()) };
-        let name = target.target.name().to_owned();
-        let opened = delivery_log::open(target, state_dir).map_err(|error| StartError::State { name, error })?;
-        let Some((follower, feed, key)) = opened else { return Ok(Vec::new()) };
-        let exporter = self.exporter()?;
-        let reader = tokio::spawn(follower.run(stop.clone()));
-        let export = match exporter {
-            Some(exporter) => tokio::spawn(LogsExport::new(feed, key, target.clone(), exporter).run(stop.clone())),
-            None => tokio::spawn(feed.count(stop.clone())),
-        };
-        Ok(vec![reader, export])
+    /// Opens the state files of a target, and starts reading. The wait for files is limited.
+    async fn open_and_start(&mut self, target: &Arc<CollectedTarget>, state_dir: &Path) -> Result<(), StartError> {
+        let (of_thread, directory, record_store) = (target.clone(), state_dir.to_owned(), self.record_store.clone());
+        let opened = self.state_thread.run(move || OpenedLog::open(&of_thread, &directory, record_store.as_deref())).await;
+        let unresponsive =
+            |error| StartError::UnresponsiveState { name: target.target.name().to_owned(), directory: state_dir.to_owned(), error };
+        self.start_log(target, opened.map_err(unresponsive)??)
     }
 
     fn exporter(&mut self) -> Result<Option<Arc<OtlpExporter>>, SendError> {
@@ -129,22 +151,34 @@ impl DeliveryLogs {
         self.running.extract_if(.., |log| !present.contains(&Arc::as_ptr(&log.target))).collect()
     }
 
+    /// The targets whose delivery logs are configured and not read.
+    fn missing(&self, targets: &[Arc<CollectedTarget>]) -> Vec<Arc<CollectedTarget>> {
+        let running: HashSet<_> = self.running.iter().map(|log| Arc::as_ptr(&log.target)).collect();
+        let is_missing = |target: &&Arc<CollectedTarget>| OpenedLog::is_configured(target) && !running.contains(&Arc::as_ptr(target));
+        targets.iter().filter(is_missing).cloned().collect()
+    }
+
     /// Stops the delivery logs of removed targets and starts those of new ones.
     async fn update(&mut self, targets: &TargetSet) {
         let targets = targets.now();
         // A changed target uses the same state file, so that its previous log must end first.
         stop_all(self.take_removed(&targets)).await;
-        let running: HashSet<_> = self.running.iter().map(|log| Arc::as_ptr(&log.target)).collect();
+        let Some(state_dir) = self.state_dir.clone() else { return };
         let mut errors = Vec::new();
-        for target in targets.iter().filter(|target| !running.contains(&Arc::as_ptr(target))) {
-            if let Err(error) = self.start_log(target) {
-                // Another process may hold the state for a moment longer, or the disk is full.
-                errors.push(error);
+        for target in self.missing(&targets) {
+            let Err(error) = self.open_and_start(&target, &state_dir).await else { continue };
+            // Another process may hold the state for a moment longer, or the disk is full.
+            errors.push(error.to_string());
+            if matches!(error, StartError::UnresponsiveState { .. }) {
+                // The state of the other targets is in the same directory, and would wait for the same thread.
+                break;
             }
         }
         if errors.is_empty() {
-            self.open_problem.end();
-        } else if self.open_problem.start(()) {
+            if self.open_problem.end().is_some() {
+                info!("all delivery logs are read");
+            }
+        } else if self.open_problem.start(errors.clone()) {
             let note = self.open_problem.note();
             for error in errors {
                 error!("cannot read the delivery log, trying again: {error}{note}");

@@ -5,11 +5,13 @@ use super::reload::{ConfigFile, ReloadHandles, RunningConfig, Triggers, reload_o
 use crate::config::{Config, Prometheus, RECEIVE_BYTES_DEFAULT};
 use crate::delivery_log::StateError;
 use crate::export::otlp::{ExportQueue, Push, PushStatus, SendError};
+use crate::net::UnresponsiveFile;
 use crate::poll;
 use crate::receive::{ReceiveLimits, Receiver, ReceiverError, RecordStore, StoreSettings};
 use crate::serve::{Access, AccessError, AppState, ListenerKind, ServerLimits};
 use crate::telemetry::{SelfTelemetry, SelfTelemetryError, SelfWatch, TargetSet};
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::TcpListener;
@@ -92,6 +94,16 @@ pub enum StartError {
         name: String,
         /// The reason.
         error: StateError,
+    },
+    /// The state of a delivery log does not respond.
+    #[error("target {name}: state_dir: {directory}: {error}")]
+    UnresponsiveState {
+        /// The name of the target.
+        name: String,
+        /// The directory.
+        directory: PathBuf,
+        /// The reason.
+        error: UnresponsiveFile,
     },
 }
 

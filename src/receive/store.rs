@@ -156,7 +156,18 @@ impl RecordStore {
 
     /// Waits for the end of the tasks, after `stop` was cancelled and all other inlets were dropped.
     pub async fn finish(&self) {
-        let Some(Opened { inlet, outbox, tasks }) = self.opened.lock().take() else { return };
+        let opened = match self.opened.try_lock() {
+            Some(mut opened) => opened.take(),
+            // A thread waits for a file with it, and has not stored anything.
+            None => {
+                let path = self.settings.state_dir.display();
+                error!(
+                    "the store of delivery records is still being opened at the end: files in {path} do not respond; check for a lost network mount"
+                );
+                return;
+            }
+        };
+        let Some(Opened { inlet, outbox, tasks }) = opened else { return };
         drop(inlet);
         let deadline = Instant::now() + FINISH_MAX;
         for task in tasks {

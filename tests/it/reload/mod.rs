@@ -6,6 +6,7 @@ mod http_list;
 mod logs;
 mod process;
 mod push;
+mod state_files;
 pub mod world;
 
 use postmeter::simulate::{SimulatedServer, System};
