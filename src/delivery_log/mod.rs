@@ -32,6 +32,7 @@ mod cursor;
 mod feed;
 mod first_start;
 mod follower;
+mod hash_key_file;
 mod overflow;
 mod page_shape;
 mod record_id;
@@ -45,8 +46,9 @@ pub use crate::model::RecordUid;
 pub use cursor::{Cursor, CursorError};
 pub use feed::{Acceptance, Batch, Feed};
 pub use follower::Follower;
+pub use hash_key_file::hash_key;
 pub use record_id::{HashKey, KEY_BYTES};
-pub use state_file::{LockedFile, StateError, hash_key};
+pub use state_file::{LockedFile, StateError};
 
 use crate::model::unix_seconds;
 use crate::poll::Target;
@@ -101,7 +103,7 @@ pub fn open(collected: &CollectedTarget, state_dir: &Path) -> Result<Option<(Fol
     else {
         return Ok(None);
     };
-    let key = state_file::hash_key(state_dir)?;
+    let key = hash_key(state_dir)?;
     // The port and the path are not part of this: they may change, and without the cursor all records since then would be missed.
     let log = format!("{} at {}", target.config.source.name, target.config.url.host_str().unwrap_or_default());
     let (state_file, saved) = StateFile::open(state_dir, target.name(), &log, messages.overlap)?;

@@ -1,13 +1,11 @@
-//! Files in `state_dir`: one cursor for each target, and the key of the hashes.
+//! Files in `state_dir`: one cursor for each target, and files that one process at a time uses.
 //!
 //! After a crash there is either the old file or the new one ([`replace_private_file`]). Only one process at a time holds the lock of a target.
 
 use super::cursor::{Cursor, CursorError};
-use super::record_id::{HashKey, KEY_BYTES};
 use crate::model::unix_seconds;
 use crate::net::quarantine::{BROKEN, OTHER_LOG, quarantine};
 use crate::net::{LockFile, create_private_directory, replace_private_file};
-use ring::rand::{SecureRandom, SystemRandom};
 use std::fs::File;
 use std::io::{self, ErrorKind, Read};
 use std::path::{Path, PathBuf};
@@ -61,7 +59,7 @@ impl LockedFile {
     /// # Errors
     /// The directory cannot be used, or another process holds the lock.
     pub fn lock(directory: &Path, name: &str) -> Result<Self, StateError> {
-        create(directory)?;
+        create_directory(directory)?;
         let path = directory.join(name);
         Ok(Self { _lock: lock(&path.with_extension("lock"))?, path })
     }
@@ -120,7 +118,7 @@ impl StateFile {
     /// A target may have been pointed at another server under its old name. The position in the log of the other server is meaningless then,
     /// so the file is quarantined. A file of the first format, which does not name its log, is accepted.
     pub(super) fn open(directory: &Path, target: &str, log: &str, overlap: Duration) -> Result<(Self, Option<Cursor>), StateError> {
-        create(directory)?;
+        create_directory(directory)?;
         let path = path(directory, target);
         let state_file = Self { _lock: lock(&path.with_extension("lock"))?, path };
         let path = &state_file.path;
@@ -160,32 +158,8 @@ impl StateFile {
     }
 }
 
-/// Reads the key of the hashes, or creates it at the first start.
-///
-/// # Errors
-/// The reason why the directory cannot be used.
-pub fn hash_key(directory: &Path) -> Result<HashKey, StateError> {
-    create(directory)?;
-    let path = directory.join("hash.key");
-    match std::fs::read(&path) {
-        Ok(bytes) => match <&[u8; KEY_BYTES]>::try_from(bytes.as_slice()) {
-            Ok(bytes) => return Ok(HashKey::new(bytes)),
-            Err(_) => {
-                let renamed = quarantine(&path, BROKEN).map_err(failed(&path))?;
-                let (file, renamed_to) = (path.display(), renamed.display());
-                warn!(%file, %renamed_to, "the hash key is damaged: a new key is created, so new hashes differ from earlier ones");
-            }
-        },
-        Err(error) if error.kind() == ErrorKind::NotFound => {}
-        Err(error) => return Err(failed(&path)(error)),
-    }
-    let mut bytes = [0; KEY_BYTES];
-    SystemRandom::new().fill(&mut bytes).map_err(|_| failed(&path)(io::Error::other("the system provides no random numbers")))?;
-    write(&path, &bytes)?;
-    Ok(HashKey::new(&bytes))
-}
-
-fn create(directory: &Path) -> Result<(), StateError> {
+/// Creates `state_dir`.
+pub(super) fn create_directory(directory: &Path) -> Result<(), StateError> {
     create_private_directory(directory).map_err(failed(directory))
 }
 
@@ -197,7 +171,8 @@ fn write(path: &Path, bytes: &[u8]) -> Result<(), StateError> {
     replace_private_file(path, bytes).map_err(failed(path))
 }
 
-fn failed(path: &Path) -> impl FnOnce(io::Error) -> StateError {
+/// The error of a file.
+pub(super) fn failed(path: &Path) -> impl FnOnce(io::Error) -> StateError {
     let path = path.to_owned();
     move |error| StateError::File { path, error }
 }
@@ -206,7 +181,6 @@ fn failed(path: &Path) -> impl FnOnce(io::Error) -> StateError {
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
-    use crate::net::PRIVATE_FILE_MODE;
 
     const OVERLAP: Duration = Duration::from_secs(10);
     const LOG: &str = "cpanel at a.example.com";
@@ -263,20 +237,6 @@ mod tests {
         assert_eq!(StateFile::open(directory.path(), "a", LOG, OVERLAP).unwrap().1, Some(cursor));
         assert_eq!(StateFile::open(directory.path(), "a", "cpanel at b.example.com", OVERLAP).unwrap().1, None);
         assert!(directory.path().join("messages-a.cursor.other").exists());
-    }
-
-    #[test]
-    fn the_key_is_kept_and_private() {
-        use std::os::unix::fs::PermissionsExt;
-        let directory = tempfile::tempdir().unwrap();
-        let hash = |key: HashKey| key.hash("a");
-        let first = hash(hash_key(directory.path()).unwrap());
-        assert_eq!(hash(hash_key(directory.path()).unwrap()), first);
-        let path = directory.path().join("hash.key");
-        assert_eq!(path.metadata().unwrap().permissions().mode() & 0o777, PRIVATE_FILE_MODE);
-        std::fs::write(&path, "short").unwrap();
-        assert_ne!(hash(hash_key(directory.path()).unwrap()), first);
-        assert!(directory.path().join("hash.key.broken").exists());
     }
 
     #[test]
