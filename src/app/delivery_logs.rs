@@ -6,7 +6,7 @@ use crate::delivery_log::{self, Feed, Follower, HashKey};
 use crate::export::otlp::{LogsExport, OtlpExporter, SendError};
 use crate::net::{FileThread, ProblemLog};
 use crate::receive::{LogFileFollower, RecordStore};
-use crate::telemetry::{CollectedTarget, TargetSet};
+use crate::telemetry::{CollectedTarget, SelfTelemetry, TargetSet};
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -26,6 +26,7 @@ pub(super) struct DeliveryLogs {
     otlp: Option<config::Otlp>,
     /// The store of records that are read from log files.
     record_store: Option<Arc<RecordStore>>,
+    self_telemetry: Arc<SelfTelemetry>,
     /// The connection that all delivery logs share; `None` until it is needed.
     exporter: Option<Arc<OtlpExporter>>,
     running: Vec<RunningLog>,
@@ -84,10 +85,15 @@ impl DeliveryLogs {
     ///
     /// # Errors
     /// The state of a delivery log cannot be used.
-    pub(super) fn start(config: &Config, targets: &TargetSet, record_store: Option<Arc<RecordStore>>) -> Result<Self, StartError> {
+    pub(super) fn start(
+        config: &Config,
+        targets: &TargetSet,
+        record_store: Option<Arc<RecordStore>>,
+        self_telemetry: Arc<SelfTelemetry>,
+    ) -> Result<Self, StartError> {
         let (state_dir, otlp) = (config.state_dir.clone(), config.export.otlp.clone());
         let (running, state_thread, open_problem) = Default::default();
-        let mut logs = Self { state_dir, otlp, record_store, exporter: None, running, state_thread, open_problem };
+        let mut logs = Self { state_dir, otlp, record_store, self_telemetry, exporter: None, running, state_thread, open_problem };
         // The configuration requires a directory for state if any delivery log is configured.
         let Some(state_dir) = logs.state_dir.clone() else { return Ok(logs) };
         for target in targets.now().iter().filter(|target| OpenedLog::is_configured(target)) {
@@ -106,7 +112,10 @@ impl DeliveryLogs {
         if let Some((follower, feed, key)) = opened.delivery_log {
             tasks.push(tokio::spawn(follower.run(stop.clone())));
             tasks.push(match exporter {
-                Some(exporter) => tokio::spawn(LogsExport::new(feed, key, target.clone(), exporter).run(stop.clone())),
+                Some(exporter) => {
+                    let export = LogsExport::new(feed, key, target.clone(), exporter, self.self_telemetry.clone());
+                    tokio::spawn(export.run(stop.clone()))
+                }
                 None => tokio::spawn(feed.count(stop.clone())),
             });
         }

@@ -176,7 +176,7 @@ impl Service {
         if let Some((listener, receiver)) = receiver {
             tasks.push(tokio::spawn(receiver.run(listener, stop.clone())));
         }
-        let delivery_logs = DeliveryLogs::start(&config, &targets, record_store.clone())?;
+        let delivery_logs = DeliveryLogs::start(&config, &targets, record_store.clone(), self_telemetry.clone())?;
         if let Some(store) = &record_store {
             store.resume();
         }

@@ -109,7 +109,7 @@ impl RecordStore {
         let mut tasks = Vec::new();
         let mut outbox = None;
         if let Some(otlp) = otlp {
-            let sender = LogsSender::new(Arc::new(OtlpExporter::new(otlp.clone())?));
+            let sender = LogsSender::new(Arc::new(OtlpExporter::new(otlp.clone())?), telemetry.clone());
             let opened = Arc::new(Outbox::open(state_dir, *bytes_max, limits.stored_requests_max, telemetry.clone()));
             tasks.push(tokio::spawn(opened.clone().run(sender, targets.clone(), self.stop.clone())));
             outbox = Some(opened);

@@ -1,8 +1,8 @@
 //! Self-metrics about the push.
 
 use super::self_metrics::{
-    EXPORT_DURATION, EXPORT_RETRIES, EXPORTED_POINTS, INFLIGHT_POINTS, QUEUE_LIMIT, QUEUE_PLACE, QUEUE_USAGE, SPOOL_DAMAGED, SPOOL_FAILING,
-    counter, duration_histogram, error_type, gauge, up_down_counter,
+    EXPORT_DURATION, EXPORT_RETRIES, EXPORTED_POINTS, EXPORTED_RECORDS, INFLIGHT_POINTS, QUEUE_LIMIT, QUEUE_PLACE, QUEUE_USAGE,
+    SPOOL_DAMAGED, SPOOL_FAILING, counter, duration_histogram, error_type, gauge, up_down_counter,
 };
 use opentelemetry::KeyValue;
 use opentelemetry::metrics::{Counter, Gauge, Histogram, Meter, UpDownCounter};
@@ -14,6 +14,7 @@ use std::time::{Duration, Instant};
 #[derive(Debug)]
 pub struct ExportMetrics {
     exported: Counter<u64>,
+    exported_records: Counter<u64>,
     inflight: UpDownCounter<i64>,
     duration: Histogram<f64>,
     retries: Counter<u64>,
@@ -31,6 +32,7 @@ impl ExportMetrics {
     pub(super) fn new(meter: &Meter) -> Self {
         Self {
             exported: counter(meter, &EXPORTED_POINTS),
+            exported_records: counter(meter, &EXPORTED_RECORDS),
             inflight: up_down_counter(meter, &INFLIGHT_POINTS),
             duration: duration_histogram(meter, &EXPORT_DURATION),
             retries: counter(meter, &EXPORT_RETRIES),
@@ -51,6 +53,13 @@ impl ExportMetrics {
             *self.last_accepted.lock() = Some(Instant::now());
         }
         self.exported.add(points, &error_type(error));
+    }
+
+    /// Counts delivery records that were accepted or, with an error, rejected.
+    pub fn exported_records(&self, records: u64, error: Option<&'static str>) {
+        if records > 0 {
+            self.exported_records.add(records, &error_type(error));
+        }
     }
 
     /// The last time at which a receiver accepted points.

@@ -57,6 +57,8 @@ self_metrics! {
     EXPORTED_POINTS = Metric::counter("otel.sdk.exporter.metric_data_point.exported", "{data_point}", "Points that were pushed or, with error.type, lost. Each counts once, after its last attempt.")
         .by(&[&ERROR_TYPE]);
     INFLIGHT_POINTS = Metric::up_down("otel.sdk.exporter.metric_data_point.inflight", "{data_point}", "Points in the export queue, including those being sent.");
+    EXPORTED_RECORDS = Metric::counter("otel.sdk.exporter.log.exported", "{log_record}", "Delivery records that were pushed or, with error.type, rejected by the receiver, also those of targets that were removed since.")
+        .by(&[&ERROR_TYPE]);
     EXPORT_DURATION = Metric::histogram("otel.sdk.exporter.operation.duration", "s", "Duration of one attempt to send a request.").by(&[&ERROR_TYPE]);
     EXPORT_RETRIES = Metric::counter("postmeter.export.retries", "{request}", "Requests that failed and will be retried, by error.type.").by(&[&ERROR_TYPE]);
     QUEUE_USAGE = Metric::int_gauge("postmeter.export.queue.usage", "By", "Size of the requests in the export queue.").by(&[&QUEUE_PLACE]);

@@ -7,7 +7,7 @@ use super::logs::LogsEncoder;
 use super::logs_sender::LogsSender;
 use crate::delivery_log::{Acceptance, Batch, Feed, HashKey};
 use crate::model::unix_nanos;
-use crate::telemetry::CollectedTarget;
+use crate::telemetry::{CollectedTarget, SelfTelemetry};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio_util::sync::CancellationToken;
@@ -28,11 +28,11 @@ pub struct LogsExport {
 impl LogsExport {
     /// Creates the export of a target's feed. `key` hashes the fields of the records.
     #[must_use]
-    pub fn new(feed: Feed, key: HashKey, target: Arc<CollectedTarget>, exporter: Arc<OtlpExporter>) -> Self {
+    pub fn new(feed: Feed, key: HashKey, target: Arc<CollectedTarget>, exporter: Arc<OtlpExporter>, telemetry: Arc<SelfTelemetry>) -> Self {
         let config = &target.target.config;
         let include = config.delivery_log.as_ref().map(|messages| messages.include.clone()).unwrap_or_default();
         let encoder = LogsEncoder::new(config.source.name, key, include);
-        Self { feed, encoder, target, sender: LogsSender::new(exporter) }
+        Self { feed, encoder, target, sender: LogsSender::new(exporter, telemetry) }
     }
 
     /// Runs until `stop` is cancelled. Records that are not accepted by then are read again after the next start.

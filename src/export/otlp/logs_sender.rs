@@ -10,15 +10,17 @@ use crate::export::queue::request_exporter::{EncodedRequest, PartialSuccess, Ret
 use crate::export::queue::retry_backoff::RetryBackoff;
 use crate::export::request_body::RequestBody;
 use crate::net::{LineLimit, ProblemLog};
+use crate::telemetry::SelfTelemetry;
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Instant;
 use tracing::{info, warn};
 
-/// A sender and its log lines.
+/// A sender, its log lines and its counts, which include the records of targets that were removed since.
 #[derive(Debug)]
 pub struct LogsSender {
     exporter: Arc<OtlpExporter>,
+    telemetry: Arc<SelfTelemetry>,
     /// The URL of the receiver for logs, without secrets.
     endpoint: String,
     /// The receiver's problem: the type of the error and its cause.
@@ -40,9 +42,9 @@ enum SendResult {
 impl LogsSender {
     /// Creates a sender by this exporter.
     #[must_use]
-    pub fn new(exporter: Arc<OtlpExporter>) -> Self {
+    pub fn new(exporter: Arc<OtlpExporter>, telemetry: Arc<SelfTelemetry>) -> Self {
         let endpoint = exporter.config().logs_receiver().unwrap_or_else(|| exporter.endpoint().to_owned());
-        Self { exporter, endpoint, problems: ProblemLog::default(), skip_lines: LineLimit::default(), skipped_records: 0 }
+        Self { exporter, telemetry, endpoint, problems: ProblemLog::default(), skip_lines: LineLimit::default(), skipped_records: 0 }
     }
 
     /// The largest request that the receiver is known to accept, in bytes before compression.
@@ -100,12 +102,22 @@ impl LogsSender {
                     if let Some(limit_bytes) = size.accepted(len) {
                         info!(endpoint = self.endpoint, limit_bytes, "the receiver accepts logs only in smaller requests");
                     }
+                    self.count(request.points, response.rejected, "rejected");
                     return SendResult::Settled { rejected: response.rejected };
                 }
                 (Err(_), Some(wait)) => tokio::time::sleep(wait).await,
-                (Err(_), None) => return SendResult::Settled { rejected: request.points },
+                (Err(error), None) => {
+                    self.count(request.points, request.points, error.error_type());
+                    return SendResult::Settled { rejected: request.points };
+                }
             }
         }
+    }
+
+    /// Counts the records of a settled request.
+    fn count(&self, records: u64, rejected: u64, error: &'static str) {
+        self.telemetry.export.exported_records(records - rejected, None);
+        self.telemetry.export.exported_records(rejected, Some(error));
     }
 
     /// Logs a problem when it starts or changes, and when it ends. Skipped records are logged each time up to a limit, because they are lost.

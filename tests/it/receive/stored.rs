@@ -1,6 +1,6 @@
 //! Records on disk that a later configuration has no part, listener or receiver for, and a second process on the same state directory.
 
-use super::world::{ANY, PATIENCE, TARGETS, TOKEN, World, arrived, client, lines, page, records, send, until};
+use super::world::{ANY, PATIENCE, TARGETS, TOKEN, World, arrived, client, lines, page, page_of, records, send, until, value};
 use crate::support::program::Program;
 use crate::support::{postmeter, wait_until_async};
 use postmeter::simulate::Receiver;
@@ -35,6 +35,27 @@ async fn records_are_exported_although_no_target_receives_any() {
     assert_eq!(log.iter().filter(found).count(), 1, "{log:#?}");
     assert_eq!(requests_in(world.state.path()), 0);
     assert!(receiver.log_uids().values().all(|arrivals| *arrivals == 1));
+}
+
+/// The page has no target that could count them.
+#[tokio::test(flavor = "multi_thread")]
+async fn rejected_records_of_a_removed_target_are_counted() {
+    let (mut world, receiver) = world_with_stored_records(5).await;
+    receiver.fail_with(Some(tonic::Status::invalid_argument("no")));
+    world.targets = "  - {name: other, system: kumomta, url: \"http://127.0.0.1:9\"}\n".to_owned();
+    let file = world.file(Some(&receiver.url())).replace("receive: {listen: \"127.0.0.1:0\"}\n", "");
+    let mut program = Program::spawn_with(world.state.path(), &file, &[]);
+    let url = program.base_url().await;
+    let counter = "otel_sdk_exporter_log_exported_total";
+    wait_until_async(async || page_of(&url).await.contains(counter), PATIENCE, "the records are counted").await;
+    let page = page_of(&url).await;
+    assert_eq!(value(&page, counter, &["error_type=\"refused\""]), 5.0, "{page}");
+    let log = program.end();
+    assert!(
+        log.iter().any(|line| line.contains("the receiver rejected delivery records, they are skipped") && line.contains("mta1")),
+        "{log:#?}"
+    );
+    assert_eq!(requests_in(world.state.path()), 0);
 }
 
 #[tokio::test(flavor = "multi_thread")]
