@@ -3,10 +3,14 @@
 use super::cli::CheckArgs;
 use super::{AppError, StartError, connect, print, print_notice};
 use crate::app::plural::pluralize;
-use crate::config::{self, Discovery, LogFiles, Problem, Problems, Target};
+use crate::config::{self, Config, Discovery, LogFiles, Problem, Problems, Target};
+use crate::export::otlp::OtlpExporter;
 use crate::model::system_time_zone;
-use crate::serve::Access;
+use crate::poll::{self, Limits};
+use crate::receive::Receiver;
+use crate::serve::{Access, ListenerKind};
 use crate::source::LogFileFormat;
+use crate::telemetry::SelfTelemetry;
 use std::path::Path;
 
 pub(super) async fn check(args: &CheckArgs) -> Result<(), AppError> {
@@ -14,12 +18,13 @@ pub(super) async fn check(args: &CheckArgs) -> Result<(), AppError> {
     let text = config::read(&args.config.config)?;
     let parsed = config::parse(&text, &path.to_string(), &args.config.environment()?);
     let config = parsed.map_err(|problems| with_excerpts(&problems, &args.config.config, &text))?;
-    if let Some(prometheus) = &config.export.prometheus {
-        Access::check(prometheus).map_err(StartError::from)?;
-    }
     let discovery = Discovery::read(&config);
     if let Some(problems) = discovery.problems() {
         return Err(problems.into());
+    }
+    let problems = start_problems(&config, &discovery);
+    if !problems.is_empty() {
+        return Err(AppError::Other(problems.join("\n")));
     }
     for warning in config.warnings.iter().chain(discovery.warnings()) {
         print_notice(&format!("warning: {warning}"));
@@ -70,6 +75,29 @@ pub(super) async fn check(args: &CheckArgs) -> Result<(), AppError> {
         print(&format!("next: postmeter check --config {path} --connect\n"))?;
     }
     Ok(())
+}
+
+/// The errors for which `postmeter run` could not start with a valid configuration, such as a certificate that is not usable. Each part is
+/// built as at the start, without using it.
+fn start_problems(config: &Config, discovery: &Discovery) -> Vec<String> {
+    let mut problems = Vec::new();
+    let mut check = |result: Result<(), StartError>| problems.extend(result.err().map(|error| error.to_string()));
+    if let Some(prometheus) = &config.export.prometheus {
+        check(Access::check(ListenerKind::Pull, prometheus.clone()).map_err(StartError::from));
+    }
+    if let Some(receive) = &config.receive {
+        check(Receiver::check(receive).map_err(StartError::from));
+    }
+    if let Some(otlp) = &config.export.otlp {
+        check(OtlpExporter::new(otlp.clone()).map(drop).map_err(StartError::from));
+    }
+    check(SelfTelemetry::check(&config.telemetry).map_err(StartError::from));
+    let limits = Limits::default();
+    for target in discovery.targets(&config.targets) {
+        let built = poll::Target::new(target.clone(), limits.clone());
+        check(built.map(drop).map_err(|error| StartError::Target { name: target.name.clone(), error }));
+    }
+    problems
 }
 
 /// Returns `true` if the records of a target come from a log whose times may lack a zone.

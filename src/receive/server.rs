@@ -77,9 +77,16 @@ impl Receiver {
         targets: TargetSet,
         telemetry: Arc<SelfTelemetry>,
     ) -> Result<Self, ReceiverError> {
-        let listener = Prometheus { tls: config.tls.clone(), ..Prometheus::open(config.listen.clone()) };
-        let access = Access::of_listener(ListenerKind::Receive, listener, telemetry.clone(), connection_limits())?;
+        let access = Access::of_listener(ListenerKind::Receive, access_of(config), telemetry.clone(), connection_limits())?;
         Ok(Self { access, targets, telemetry, inlet: store.inlet()? })
+    }
+
+    /// Checks the certificate of a listener without opening it.
+    ///
+    /// # Errors
+    /// The certificate cannot be used.
+    pub fn check(config: &config::Receive) -> Result<(), ReceiverError> {
+        Ok(Access::check(ListenerKind::Receive, access_of(config))?)
     }
 
     /// Serves requests until `stop` is cancelled, and then finishes the requests in flight.
@@ -92,6 +99,11 @@ impl Receiver {
         let router = Router::new().route("/v1/deliveries/{target}", post(receive)).fallback(not_found).with_state(Arc::new(app));
         serve(listener, router, self.access, stop).await;
     }
+}
+
+/// The address and TLS of the listener.
+fn access_of(config: &config::Receive) -> Prometheus {
+    Prometheus { tls: config.tls.clone(), ..Prometheus::open(config.listen.clone()) }
 }
 
 /// The limits of connections. Those of one client are wide, because the limits of each target keep a flood from the others.

@@ -110,6 +110,14 @@ impl SelfTelemetry {
         Self::with_providers(identity, resource, providers)
     }
 
+    /// Checks that the exporters of `telemetry.otlp` can be built. Must be called inside the tokio runtime.
+    ///
+    /// # Errors
+    /// A configured value or file cannot be used.
+    pub fn check(config: &config::Telemetry) -> Result<(), SelfTelemetryError> {
+        config.otlp.as_ref().map_or(Ok(()), |otlp| otlp_exporters::metric_exporter(otlp).map(drop))
+    }
+
     /// Sets up the metrics without a log and without exporters: for tests and for commands that print.
     ///
     /// # Errors

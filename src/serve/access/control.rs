@@ -116,12 +116,12 @@ impl Access {
         Ok(access)
     }
 
-    /// Checks the configuration of a pull endpoint without applying it.
+    /// Checks the configuration of a listener without applying it.
     ///
     /// # Errors
     /// Fails if a certificate or key is invalid.
-    pub fn check(config: &Prometheus) -> Result<(), AccessError> {
-        Rules::new(ListenerKind::Pull, config.clone(), None).map(drop)
+    pub fn check(listener: ListenerKind, config: Prometheus) -> Result<(), AccessError> {
+        Rules::new(listener, config, None).map(drop)
     }
 
     /// Applies another configuration, as a whole or not at all. The address of the listener is not changed. Connections with another TLS

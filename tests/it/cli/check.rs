@@ -177,6 +177,48 @@ fn check_lists_every_error() {
     );
 }
 
+/// PEM whose content is not a certificate.
+const UNUSABLE_PEM: &str = "-----BEGIN CERTIFICATE-----\naGVsbG8=\n-----END CERTIFICATE-----\n";
+
+#[test]
+fn check_reports_unusable_files_as_run_does() {
+    let folder = tempfile::tempdir().unwrap();
+    let key = rcgen::KeyPair::generate().unwrap();
+    let certificate = rcgen::CertificateParams::new(vec!["a.example.com".to_owned()]).unwrap().self_signed(&key).unwrap();
+    for (name, content) in [("a.pem", certificate.pem()), ("a.key", key.serialize_pem()), ("bad.pem", UNUSABLE_PEM.to_owned())] {
+        std::fs::write(folder.path().join(name), content).unwrap();
+    }
+    let listener = "{listen: '127.0.0.1:0', tls: {cert_file: a.pem, key_file: a.key, client_auth_type: RequireAndVerifyClientCert, client_ca_file: bad.pem}}";
+    let pull = "export: {prometheus: {listen: '127.0.0.1:0'}";
+    let deliveries = GOOD.replace("name: a,", "name: a, parts: {deliveries: {token: abcdefghij}},") + "state_dir: state\n";
+    let otlp = "otlp: {endpoint: 'https://127.0.0.1:4318', protocol: http/protobuf, tls: {ca_file: bad.pem}}";
+    for (text, place) in [
+        (format!("{GOOD}export: {{prometheus: {listener}}}\n"), "export.prometheus.tls: "),
+        (format!("{deliveries}receive: {listener}\n{pull}}}\n"), "receive.tls: "),
+        (format!("{GOOD}{pull}, {otlp}}}\n"), "export.otlp.tls: "),
+        (format!("{}{pull}}}\n", GOOD.replace("name: a,", "name: a, tls: {ca_file: bad.pem},")), "target a: "),
+    ] {
+        std::fs::write(folder.path().join("postmeter.yaml"), &text).unwrap();
+        let checked = run(folder.path(), "check");
+        assert!(!folder.path().join("state").exists(), "{text}");
+        let started = run(folder.path(), "run");
+        assert_eq!((stderr(&checked), checked.status.code()), (stderr(&started), Some(1)), "{text}");
+        let lines: Vec<_> = stderr(&checked).lines().map(str::to_owned).collect();
+        assert!(lines.len() == 1 && lines[0].starts_with(&format!("postmeter: {place}")), "{text}: {lines:?}");
+    }
+}
+
+#[test]
+fn check_lists_all_unusable_files() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("bad.pem"), UNUSABLE_PEM).unwrap();
+    let target = |name: &str| format!("{{name: {name}, system: kumomta, url: 'https://a.example.com', tls: {{ca_file: bad.pem}}}}");
+    std::fs::write(folder.path().join("postmeter.yaml"), format!("targets: [{}, {}]\n", target("a"), target("b"))).unwrap();
+    let problems = stderr(&run(folder.path(), "check"));
+    let lines: Vec<_> = problems.lines().collect();
+    assert!(matches!(lines.as_slice(), [a, b] if a.contains("target a: ") && b.contains("target b: ")), "{problems}");
+}
+
 #[test]
 fn check_finds_a_key_of_another_certificate() {
     let folder = tempfile::tempdir().unwrap();
