@@ -5,6 +5,7 @@ use super::activity::{Activity, ResponseGuard, TooSlow};
 use super::client::Client;
 use super::closed_connections::ClosedConnections;
 use super::connection_client::ConnectionClient;
+use super::host_header::has_valid_host;
 use super::observed_stream::ObservedStream;
 use crate::serve::access::authenticate::Admission;
 use crate::serve::access::control::Access;
@@ -218,7 +219,7 @@ impl Connection {
         debug!(peer = %self.client.peer(), "connection error: {error}");
     }
 
-    /// Checks the rate limit, the length of the path, the number of concurrent requests and the credential, in this order, and routes the
+    /// Checks the rate limit, the length of the path, the header `Host`, the number of concurrent requests and the credential, in this order, and routes the
     /// request.
     async fn respond(&self, request: hyper::Request<Incoming>, activity: Arc<Activity>) -> Result<Response<ObservedBody>, Infallible> {
         let mut guard = activity.begin_request();
@@ -267,6 +268,9 @@ impl Connection {
         let uri = request.uri();
         if uri.path_and_query().is_some_and(|path| path.as_str().len() > self.access.limits().path_bytes_max) {
             return Err(Refusal::PathTooLong);
+        }
+        if !has_valid_host(request.version(), request.headers()) {
+            return Err(Refusal::InvalidHost);
         }
         if !has_permit {
             return Err(Refusal::Busy);

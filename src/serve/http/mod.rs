@@ -7,6 +7,7 @@ pub(crate) mod client;
 mod closed_connections;
 pub(crate) mod connection;
 pub(crate) mod connection_client;
+mod host_header;
 pub(crate) mod negotiate;
 mod observed_stream;
 pub(crate) mod security_headers;

@@ -14,6 +14,8 @@ pub(crate) enum Refusal {
     Busy,
     /// The path with its query is too long.
     PathTooLong,
+    /// The header `Host` is missing, repeated or not valid.
+    InvalidHost,
     /// The request has no credential, or (`presented`) an invalid one. `bearer` and `basic` are the accepted schemes.
     Unauthenticated { bearer: bool, basic: bool, presented: bool },
     /// The password is longer than bcrypt supports. `bearer` is true if tokens are accepted too.
@@ -34,6 +36,7 @@ impl Refusal {
             Self::RateLimited(_) => "rate_limited",
             Self::Busy => "busy",
             Self::PathTooLong => "path_too_long",
+            Self::InvalidHost => "invalid_host",
             Self::Unauthenticated { .. } => "unauthenticated",
             Self::PasswordTooLong { .. } => "password_too_long",
             Self::Expired => "token_expired",
@@ -46,6 +49,7 @@ impl Refusal {
             Self::RateLimited(_) => StatusCode::TOO_MANY_REQUESTS,
             Self::Busy => StatusCode::SERVICE_UNAVAILABLE,
             Self::PathTooLong => StatusCode::URI_TOO_LONG,
+            Self::InvalidHost => StatusCode::BAD_REQUEST,
             Self::Unauthenticated { .. } | Self::PasswordTooLong { .. } | Self::Expired => StatusCode::UNAUTHORIZED,
             Self::Forbidden => StatusCode::FORBIDDEN,
         }
@@ -56,6 +60,7 @@ impl Refusal {
             Self::RateLimited(_) => "too many requests; retry after the time in Retry-After\n",
             Self::Busy => "too many requests in progress; try again\n",
             Self::PathTooLong => "the path is too long\n",
+            Self::InvalidHost => "the header Host is missing, repeated or not valid; HTTP/1.1 requires it once\n",
             Self::Unauthenticated { bearer, basic, presented: false } => match (bearer, basic) {
                 (true, false) => "authentication required: a token\n",
                 (false, true) => "authentication required: a user name and a password\n",
@@ -98,7 +103,7 @@ impl IntoResponse for Refusal {
                 let challenge = "Bearer realm=\"postmeter\", error=\"invalid_token\", error_description=\"expired\"";
                 headers.append(WWW_AUTHENTICATE, HeaderValue::from_static(challenge));
             }
-            Self::PathTooLong | Self::Forbidden => {}
+            Self::PathTooLong | Self::InvalidHost | Self::Forbidden => {}
         }
         response
     }

@@ -5,6 +5,7 @@ mod authority;
 mod common;
 mod credential;
 mod flood;
+mod host;
 mod http2;
 mod limit;
 mod listeners;
