@@ -21,9 +21,16 @@ pub const FIXTURES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures"
 
 /// The program, with an empty environment.
 pub fn postmeter() -> Command {
+    install_crypto_provider();
     let mut command = Command::new(env!("CARGO_BIN_EXE_postmeter"));
     command.env_clear();
     command
+}
+
+/// Makes it possible to build HTTP clients, whichever other tests of the process have run before.
+pub fn install_crypto_provider() {
+    // An error means that it was done before.
+    let _ = rustls::crypto::ring::default_provider().install_default();
 }
 
 pub fn stdout(output: &Output) -> String {

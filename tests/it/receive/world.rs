@@ -1,6 +1,6 @@
 //! Support for these tests: a service with a receiver for records, an OTLP receiver, a state directory, and requests of KumoMTA.
 
-use crate::support::wait_until;
+use crate::support::{install_crypto_provider, wait_until};
 use postmeter::app::Service;
 use postmeter::config::{self, Environment};
 use postmeter::simulate::Receiver;
@@ -47,6 +47,7 @@ impl World {
 }
 
 pub fn client() -> Client {
+    install_crypto_provider();
     Client::builder().tls_certs_only([]).no_proxy().build().unwrap()
 }
 

@@ -1,6 +1,6 @@
 //! A service that reloads its configuration file, and a client for it.
 
-use crate::support::{Described, wait_until_async};
+use crate::support::{Described, install_crypto_provider, wait_until_async};
 use postmeter::app::{ConfigFile, Service};
 use postmeter::config::Environment;
 use postmeter::simulate::{Options, SimulatedServer, System};
@@ -24,6 +24,7 @@ pub struct World {
 impl World {
     /// Starts a service with this configuration, in which `FOLDER` is replaced by a temporary directory.
     pub async fn start(text: &str, endpoint: bool) -> Self {
+        install_crypto_provider();
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("postmeter.yaml");
         std::fs::write(&file, replace_folder(&folder, text)).unwrap();
