@@ -64,7 +64,7 @@ impl Provider {
     }
 }
 
-/// The largest number of series of each metric, by its name.
+/// The largest number of series with attributes of each metric, by its name. The SDK keeps a series without attributes beside them.
 #[derive(Clone, Debug, Default)]
 struct SeriesLimits(HashMap<&'static str, usize, RandomState>);
 
@@ -74,9 +74,9 @@ impl SeriesLimits {
     fn exceeded_by(&self, points: &[Point]) -> Option<Self> {
         let mut counts: HashMap<&'static str, usize, RandomState> = HashMap::default();
         for point in points {
-            *counts.entry(point.metric.name).or_default() += 1;
+            *counts.entry(point.metric.name).or_default() += usize::from(!point.attributes.is_empty());
         }
-        let limit_of = |count: usize| (2 * count).next_power_of_two().max(SERIES_LIMIT_MIN);
+        let limit_of = |count: usize| if count == 0 { 1 } else { (2 * count).next_power_of_two().max(SERIES_LIMIT_MIN) };
         let is_exceeded = |(name, count): (&&'static str, &usize)| self.0.get(name).is_none_or(|limit| *limit < 2 * count);
         counts.iter().any(is_exceeded).then(|| {
             let mut limits = self.clone();
