@@ -68,7 +68,10 @@ fn encode_poll(name: &str, poll: &TestPoll, state: &mut SeriesState) -> TargetMe
     let (at, began, ended) = (time(poll.at), Instant::now(), Instant::now());
     let mut repairs = Repairs::default();
     repairs.add(Repair::Unreadable, u64::from(!poll.complete));
-    let snapshot = Snapshot { repairs, counters_since: poll.since.map(time), ..Snapshot::default() };
+    // An invalid value of a canonical metric hides no native series.
+    repairs.add(Repair::NonFinite, poll.at / 60_000_000_000 % 2);
+    let (may_lack_series, counters_since) = (!poll.complete, poll.since.map(time));
+    let snapshot = Snapshot { repairs, may_lack_series, counters_since, ..Snapshot::default() };
     let outcome = poll.native.as_ref().map(|_| snapshot).ok_or(PollError::Timeout(Duration::ZERO));
     let (native, tally) = (poll.native.clone().unwrap_or_default(), Tally::default());
     let reading = Reading { at, began, ended, outcome, native, parts: Vec::new(), body_bytes: 0, tally, tally_since: at };
