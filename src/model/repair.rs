@@ -43,7 +43,7 @@ pub enum Repair {
     Unsupported,
     /// An exemplar that is too long, on the sum or count of a distribution, or over the limit; dropped.
     ExemplarDropped,
-    /// A point that lacks a native series, or a part, of the readings before; omitted.
+    /// A point that lacks a native series or a part of the readings before, or a counter that lacks a part which has not responded yet; omitted.
     IncompleteSum,
     /// NaN or infinity as the sum of a histogram; the canonical histogram has no sum.
     NonFiniteSum,
@@ -152,7 +152,7 @@ impl Repair {
             Self::Unsupported => "a line of a type that OTLP does not have (gaugehistogram); dropped",
             Self::ExemplarDropped => "an exemplar that is too long, on the sum or count of a distribution, or over the limit; dropped",
             Self::IncompleteSum => {
-                "a point that lacks a series of an earlier response; omitted until it is complete, the server restarts, or an hour has passed"
+                "a point that lacks a series of an earlier response, or a part; omitted until it is complete, the server restarts, or an hour has passed"
             }
             Self::NonFiniteSum => "NaN or infinity as the sum of a histogram; the canonical histogram has no sum",
             Self::UntranslatableName => {

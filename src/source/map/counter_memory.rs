@@ -100,7 +100,7 @@ impl CounterMemory {
             self.shares.retain(|(rule, _), _| rules.contains(rule));
             // They are known by the addresses of the rules.
             self.summands = Summands::default();
-            self.contributions = PartContributions::default();
+            self.contributions = PartContributions::awaiting(&self.parts);
             self.advice = AdviceMemory::default();
         }
     }
@@ -109,7 +109,7 @@ impl CounterMemory {
     pub fn keep_parts(&mut self, parts: &[&'static Part]) {
         let names: Vec<_> = parts.iter().map(|part| part.name).collect();
         if names != self.parts {
-            self.contributions.keep_parts(&names);
+            self.contributions.keep_parts(&names, names.iter().copied().filter(|name| !self.parts.contains(name)));
             self.summands.keep_rules(parts.iter().flat_map(|part| part.rules));
             self.parts = names;
         }

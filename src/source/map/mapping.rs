@@ -16,6 +16,7 @@ use super::points::{Addend, Points};
 use super::{Context, Trace};
 use crate::model::{Attributes, Kind, Metric, Number, Point, Repair, Snapshot, Value, identity_of_point, scale};
 use crate::source::{Part, Rule, Source, Take, Transform};
+use contribution::{identities_of_sums_with, omit};
 use foldhash::fast::RandomState;
 use std::collections::HashSet;
 use std::time::{Duration, SystemTime};
@@ -263,6 +264,10 @@ impl<'a> Mapping<'a> {
         if checks_summands {
             omit(&mut snapshot, &memory.summands.finish(is_restarted));
         }
+        if !source.windowed {
+            let awaited = identities_of_sums_with(&snapshot, &memory.contributions.awaited_rules(source));
+            omit(&mut snapshot, &awaited);
+        }
         if source.windowed && context.sliding {
             // The sums of a sliding window fall as events leave it, so they are not counters.
             snapshot.points.retain(|point| point.metric.kind != Kind::Counter);
@@ -294,20 +299,6 @@ impl<'a> Mapping<'a> {
         }
         snapshot
     }
-}
-
-/// Omits the points and histograms with these identities, which lack a series.
-fn omit(snapshot: &mut Snapshot, incomplete: &HashSet<u64>) {
-    let mut omitted: Vec<&'static Metric> = Vec::new();
-    let mut keeps = |metric: &'static Metric, identity: u64| {
-        let is_incomplete = incomplete.contains(&identity);
-        omitted.extend(is_incomplete.then_some(metric));
-        !is_incomplete
-    };
-    snapshot.points.retain(|point| keeps(point.metric, point.identity()));
-    snapshot.histograms.retain(|(metric, attributes, _)| keeps(metric, identity_of_point(metric, attributes)));
-    snapshot.repairs.add(Repair::IncompleteSum, omitted.len() as u64);
-    omitted.into_iter().for_each(|metric| snapshot.note_unknown(metric));
 }
 
 /// Returns `true` if the decrease of a series that the rule takes may be a restart. Counters that are accumulated or rebased continue after one.

@@ -80,6 +80,7 @@ pub fn map_to_canonical(source: &Source, read: &[(&'static Part, Families)], mem
     memory.process.set(source.process_since.and_then(|family| unix_time(read, family)), context.now);
 
     let mut mapping = Mapping::new(snapshot, memory, context, source);
+    mapping.note_responses(read);
     let parts = source.parts.iter().filter(|part| has_own_families(part, read));
     let parts: Vec<(&'static Part, PartFamilies<'_>)> = parts.map(|part| (part, PartFamilies::new(part, read))).collect();
     for (part, families) in &parts {

@@ -2,11 +2,12 @@
 
 use crate::poll::common::{Log, SECRET, Server, environment, fails, has_no_secret, is_good, response, send};
 use postmeter::config;
-use postmeter::model::Families;
 use postmeter::model::vocabulary::COMPLAINTS;
+use postmeter::model::{Families, Repair};
 use postmeter::poll::{Limits, Target};
 use postmeter::source::{self, Condition, Credential, Diagnosis, Part, ReadError, Request, Rule, Source};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 static KEYED: Source = Source {
@@ -28,6 +29,16 @@ static KEYED: Source = Source {
         }],
     )
 };
+
+/// Both parts report complaints.
+static TWO_PARTS: Source = Source::new(
+    "pair",
+    "Pair",
+    &[
+        Part { rules: &[Rule::new(&["complaints"], &COMPLAINTS)], ..Part::new("first", "", &[Request::get("text", "/first", read)]) },
+        Part { rules: &[Rule::new(&["complaints"], &COMPLAINTS)], ..Part::new("second", "", &[Request::get("text", "/second", read)]) },
+    ],
+);
 
 fn read(body: String) -> Result<Families, ReadError> {
     source::by_name("prometheus").unwrap().required().requests[0].read(body.as_bytes())
@@ -54,6 +65,35 @@ async fn an_invalid_value_makes_only_its_metric_unknown() {
         assert_eq!((reading.is_complete(), reading.has_all_series()), (is_complete, has_all_series), "{line}");
         assert_eq!(reading.snapshot().unwrap().unknown_metrics, unknown, "{line}");
     }
+}
+
+#[tokio::test]
+async fn a_sum_is_omitted_until_each_part_has_responded() {
+    let is_down = Arc::new(AtomicBool::new(true));
+    let is_second_down = is_down.clone();
+    let server = Server::start(move |_, request| {
+        let is_unavailable = request.contains(" /second") && is_second_down.load(Ordering::SeqCst);
+        send(if is_unavailable {
+            response("503 Service Unavailable", "")
+        } else {
+            response("200 OK", "# TYPE complaints counter\ncomplaints 7\n")
+        })
+    })
+    .await;
+    let text = format!("targets: [{{name: t, system: pair, url: '{}', parts: [second]}}]", server.url());
+    let mut config = config::parse_with(&[&TWO_PARTS], &text, "test.yaml", &environment(&[])).unwrap();
+    config.targets[0].min_interval = Duration::ZERO;
+    let target = Target::new(config.targets.remove(0), Limits::default()).unwrap();
+    let mut polled = Vec::new();
+    for is_second_down in [true, false, false] {
+        is_down.store(is_second_down, Ordering::SeqCst);
+        let reading = target.reading().await;
+        let snapshot = reading.snapshot().unwrap();
+        let values: Vec<f64> = snapshot.points.iter().map(|point| point.value).collect();
+        polled.push((values, snapshot.unknown_metrics.len(), snapshot.repairs.get(Repair::IncompleteSum)));
+    }
+    // All that the second part has counted would be an increase when it responds.
+    assert_eq!(polled, [(vec![], 1, 1), (vec![14.0], 0, 0), (vec![14.0], 0, 0)]);
 }
 
 #[tokio::test]

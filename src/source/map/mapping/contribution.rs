@@ -1,8 +1,9 @@
 //! Points that are sums of several parts, of which one may fail.
 
 use super::{Mapping, is_summand};
-use crate::model::{Attributes, Kind, Repair, identity_of_point};
-use crate::source::Rule;
+use crate::model::{Attributes, Families, Kind, Metric, Point, Repair, Snapshot, identity_of_point};
+use crate::source::{Part, Rule};
+use std::collections::HashSet;
 
 impl Mapping<'_> {
     /// Returns `true` if a point that lacks the part of this rule would be wrong. Counters whose native series are compared are not checked
@@ -19,6 +20,11 @@ impl Mapping<'_> {
         }
     }
 
+    /// Notes which parts responded.
+    pub(in crate::source::map) fn note_responses(&mut self, read: &[(&'static Part, Families)]) {
+        self.memory.contributions.note_responses(read.iter().map(|(part, _)| part.name));
+    }
+
     /// Omits the points that lack a part, after the rules of these parts were applied.
     pub(in crate::source::map) fn omit_points_without_part(&mut self, parts: &[&'static str]) {
         self.contributing = None;
@@ -28,4 +34,29 @@ impl Mapping<'_> {
             omitted.into_iter().for_each(|metric| self.omit_value(metric, Repair::IncompleteSum));
         }
     }
+}
+
+/// Returns the identities of the points and histograms that one of these rules may produce.
+pub(super) fn identities_of_sums_with(snapshot: &Snapshot, rules: &[&'static Rule]) -> HashSet<u64> {
+    if rules.is_empty() {
+        return HashSet::new();
+    }
+    let histogram =
+        |(metric, attributes, _): &(&'static Metric, Attributes, _)| Point { metric, attributes: attributes.clone(), value: 0.0 };
+    let points = snapshot.points.iter().cloned().chain(snapshot.histograms.iter().map(histogram));
+    points.filter(|point| rules.iter().any(|rule| rule.may_produce(point))).map(|point| point.identity()).collect()
+}
+
+/// Omits the points and histograms with these identities, which lack a series.
+pub(super) fn omit(snapshot: &mut Snapshot, incomplete: &HashSet<u64>) {
+    let mut omitted: Vec<&'static Metric> = Vec::new();
+    let mut keeps = |metric: &'static Metric, identity: u64| {
+        let is_incomplete = incomplete.contains(&identity);
+        omitted.extend(is_incomplete.then_some(metric));
+        !is_incomplete
+    };
+    snapshot.points.retain(|point| keeps(point.metric, point.identity()));
+    snapshot.histograms.retain(|(metric, attributes, _)| keeps(metric, identity_of_point(metric, attributes)));
+    snapshot.repairs.add(Repair::IncompleteSum, omitted.len() as u64);
+    omitted.into_iter().for_each(|metric| snapshot.note_unknown(metric));
 }

@@ -72,3 +72,51 @@ fn a_total_that_lacks_a_part_has_no_detail() {
     assert_eq!(polled.mapped(&[page, "q 7"]), "mail.queue.depth queued x 3; mail.queue.depth queued _OTHER 9");
     assert_eq!(polled.mapped(&[page]), "!incomplete_sum 1");
 }
+
+#[test]
+fn a_counter_is_omitted_while_one_of_its_parts_has_not_responded_yet() {
+    static FIRST: &[Rule] = &[
+        Rule::new(&["q"], &QUEUE_DEPTH).with(&[(&QUEUE_STATE, "queued")]),
+        Rule::new(&["c"], &COMPLAINTS),
+        Rule::new(&["b"], &BOUNCES),
+        Rule::new(&["spam"], &SPAM_VERDICTS).with(&[(&SPAM_VERDICT, "spam")]).transform(Transform::Rebase),
+    ];
+    static SECOND: &[Rule] = &[
+        Rule::new(&["q"], &QUEUE_DEPTH).with(&[(&QUEUE_STATE, "queued")]),
+        Rule::new(&["c"], &COMPLAINTS),
+        Rule::new(&["b"], &BOUNCES).fallback(),
+        Rule::new(&["more_spam"], &SPAM_VERDICTS).with(&[(&SPAM_VERDICT, "spam")]).transform(Transform::Rebase),
+    ];
+    let new = || {
+        let mut polled = Polled::new(FIRST, SECOND);
+        let parts: Vec<&Part> = polled.source.parts.iter().collect();
+        polled.memory.keep_parts(&parts);
+        polled
+    };
+    let (first, second) = ("q 5;c 20;b 3;spam 6", "q 7;c 1000;b 4;more_spam 800");
+    let omitted = "mail.queue.depth queued 5; mail.bounces 3; !incomplete_sum 2";
+    let mut polled = new();
+    assert_eq!(polled.mapped(&[first]), omitted);
+    assert_eq!(polled.snapshot(&[first]).unknown_metrics, [&COMPLAINTS, &SPAM_VERDICTS]);
+    polled.context.now += Duration::from_secs(60);
+    assert_eq!(
+        polled.mapped(&[first, second]),
+        "mail.queue.depth queued 12; mail.complaints 1020; mail.bounces 3; mail.spam.verdicts spam 806"
+    );
+    // A part that responds without series has counted nothing.
+    assert_eq!(new().mapped(&[first, "x 1"]), "mail.queue.depth queued 5; mail.complaints 20; mail.bounces 3; mail.spam.verdicts spam 6");
+    // A part that does not respond for an hour is not awaited any more.
+    let mut polled = new();
+    assert_eq!(polled.mapped(&[first]), omitted);
+    polled.context.now += Duration::from_secs(3600);
+    assert_eq!(polled.mapped(&[first]), omitted);
+    polled.context.now += Duration::from_secs(1);
+    assert_eq!(polled.mapped(&[first]), "mail.queue.depth queued 5; mail.complaints 20; mail.bounces 3; mail.spam.verdicts spam 6");
+    // A reload adds the part.
+    let mut polled = new();
+    let parts: Vec<&Part> = polled.source.parts.iter().collect();
+    polled.memory.keep_parts(&parts[..1]);
+    assert_eq!(polled.mapped(&[first]), "mail.queue.depth queued 5; mail.complaints 20; mail.bounces 3; mail.spam.verdicts spam 6");
+    polled.memory.keep_parts(&parts);
+    assert_eq!(polled.mapped(&[first]), omitted);
+}
