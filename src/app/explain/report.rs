@@ -200,17 +200,23 @@ fn unmatched(rules: &[TracedRule]) -> Vec<UnmatchedRule> {
 }
 
 fn reason_of_omission(contributions: &[Contribution], families: &[TracedFamily], secrets: &Redactor) -> Cow<'static, str> {
-    if let Some((contribution, repair)) = contributions.iter().find_map(|contribution| Some((contribution, contribution.invalid?))) {
+    let unreadable = |contribution: &Contribution| {
         let part = contribution.rule.part;
-        let family = contribution.series.as_ref().and_then(|series| families.iter().find(|f| f.part == part && f.name == series.family));
-        let unreadable = family.and_then(|family| Some((&family.name, family.unreadable.as_ref()?)));
-        return match unreadable.filter(|_| repair == Repair::NonFinite) {
-            Some((name, reason)) => secrets.redacted(format!("{name} cannot be read: {reason}")).into(),
+        let family = contribution.series.as_ref().and_then(|series| families.iter().find(|f| f.part == part && f.name == series.family))?;
+        let reason = family.unreadable.as_ref()?;
+        Some(secrets.redacted(format!("{} cannot be read: {reason}", family.name)))
+    };
+    if let Some((contribution, repair)) = contributions.iter().find_map(|contribution| Some((contribution, contribution.invalid?))) {
+        return match unreadable(contribution).filter(|_| repair == Repair::NonFinite) {
+            Some(reason) => reason.into(),
             None => repair.description().into(),
         };
     }
     if contributions.iter().all(|contribution| contribution.series.is_none()) {
         return "the response is partly unreadable, so a missing series does not mean 0".into();
+    }
+    if let Some(reason) = contributions.iter().find_map(unreadable) {
+        return reason.into();
     }
     "a part of the sum is missing, or the point was replaced or exceeds a limit".into()
 }

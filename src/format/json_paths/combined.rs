@@ -7,25 +7,54 @@ use crate::model::FamiliesBuilder;
 use std::borrow::Cow;
 use std::collections::HashMap;
 
+/// The largest number of nodes of a family whose labels are partly known. With more of them, all series of the family are unknown.
+pub(super) const PARTIAL_MAX: usize = 100;
+
 /// The labels of a series, ordered by name.
 pub(super) type Labels<'a> = Vec<(&'static str, Cow<'a, str>)>;
 
-/// Reads the labels of a node.
+/// The labels of a node of which some cannot be read.
+pub(super) struct PartialLabels<'a> {
+    pub known: Labels<'a>,
+    pub unknown: Vec<&'static str>,
+}
+
+impl PartialLabels<'_> {
+    /// Returns true if the node may belong to the series with these labels.
+    fn may_be(&self, labels: &Labels<'_>) -> bool {
+        let is_known = |name: &&str| !self.unknown.contains(name);
+        let of_series = labels.iter().filter(|(name, _)| is_known(name));
+        of_series.eq(self.known.iter())
+    }
+}
+
+/// Reads the labels of a node. If `are_required`, one that the node does not have cannot be read.
 ///
 /// # Errors
 /// A label's value is a list or an object.
-pub(super) fn labels_of<'a>(series: &'static PathSeries, located: &LocatedNode<'a>) -> Result<Labels<'a>, ()> {
+pub(super) fn labels_of<'a>(
+    series: &'static PathSeries,
+    located: &LocatedNode<'a>,
+    are_required: bool,
+) -> Result<Labels<'a>, PartialLabels<'a>> {
     let mut labels = Labels::with_capacity(series.labels.len());
+    let mut unknown = Vec::new();
     for (name, source) in series.labels {
         let value = match source {
-            LabelSource::Fixed(text) => Some(Cow::Borrowed(*text)),
-            LabelSource::Key => located.key.clone().map(Cow::Owned),
-            LabelSource::Path { path, suffix } => scalar::label(path.node(located.node))?.map(|text| without_suffix(text, suffix)),
+            LabelSource::Fixed(text) => Ok(Some(Cow::Borrowed(*text))),
+            LabelSource::Key => Ok(located.key.clone().map(Cow::Owned)),
+            LabelSource::Path { path, suffix } => {
+                scalar::label(path.node(located.node)).map(|text| text.map(|text| without_suffix(text, suffix)))
+            }
         };
-        labels.extend(value.map(|value| (*name, value)));
+        match value {
+            Ok(Some(value)) => labels.push((*name, value)),
+            Ok(None) if !are_required => {}
+            Ok(None) | Err(()) => unknown.push(*name),
+        }
     }
     labels.sort_unstable_by_key(|(name, _)| *name);
-    Ok(labels)
+    if unknown.is_empty() { Ok(labels) } else { Err(PartialLabels { known: labels, unknown }) }
 }
 
 fn without_suffix<'a>(text: Cow<'a, str>, suffix: &str) -> Cow<'a, str> {
@@ -40,7 +69,9 @@ fn without_suffix<'a>(text: Cow<'a, str>, suffix: &str) -> Cow<'a, str> {
 pub(super) struct CombinedSeries<'a> {
     values: Vec<f64>,
     positions: HashMap<Labels<'a>, usize>,
-    /// A node could not be read, and may belong to any of the series.
+    /// The labels of nodes of which some could not be read.
+    partial: Vec<PartialLabels<'a>>,
+    /// Nodes could not be read, and may belong to any of the series.
     is_incomplete: bool,
 }
 
@@ -55,12 +86,22 @@ impl<'a> CombinedSeries<'a> {
         }
     }
 
-    /// Notes a node that cannot be read: the value of its series is unknown, or that of all series, if its labels are not known.
-    pub(super) fn add_unreadable(&mut self, labels: Option<Labels<'a>>) {
+    /// Notes a node that cannot be read: the value of its series is unknown, or that of all series that it may belong to.
+    pub(super) fn add_unreadable(&mut self, labels: Result<Labels<'a>, PartialLabels<'a>>) {
         match labels {
-            Some(labels) => self.add(labels, f64::NAN, Combine::Sum),
-            None => self.is_incomplete = true,
+            Ok(labels) => self.add(labels, f64::NAN, Combine::Sum),
+            Err(partial) if partial.known.is_empty() || self.partial.len() == PARTIAL_MAX => self.is_incomplete = true,
+            Err(partial) => {
+                // Sums that do not depend on the unknown labels include it.
+                self.add(partial.known.clone(), f64::NAN, Combine::Sum);
+                self.partial.push(partial);
+            }
         }
+    }
+
+    /// Notes that nodes are missing which may belong to any of the series.
+    pub(super) fn add_unknown_nodes(&mut self) {
+        self.is_incomplete = true;
     }
 
     /// Adds the series that are 0 if no node has their labels.
@@ -81,15 +122,19 @@ impl<'a> CombinedSeries<'a> {
         out.family(name, help, series.kind);
         let mut ordered: Vec<(usize, Labels<'a>)> = self.positions.into_iter().map(|(labels, at)| (at, labels)).collect();
         ordered.sort_unstable_by_key(|(at, _)| *at);
+        for name in self.partial.iter().flat_map(|partial| &partial.unknown) {
+            out.note_unknown_label(series.family, name);
+        }
         // The names of labels are few, so they are stored once.
         let mut names = HashMap::new();
         for ((_, labels), value) in ordered.into_iter().zip(self.values) {
+            let is_unknown = self.is_incomplete || self.partial.iter().any(|partial| partial.may_be(&labels));
             for (name, text) in labels {
                 let name = *names.entry(name).or_insert_with(|| out.add_text(name));
                 let text = out.add_text(&text);
                 out.label(name, text);
             }
-            out.number(if self.is_incomplete { f64::NAN } else { value });
+            out.number(if is_unknown { f64::NAN } else { value });
         }
     }
 }

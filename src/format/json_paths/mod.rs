@@ -3,9 +3,9 @@
 //! # Missing values stay missing
 //!
 //! A missing member, null, an empty text and a dash result in no series, never in 0. A value that is not a number makes every sum that
-//! includes it unknown: the series has the value NaN. A label that is a list or an object makes all series of the family unknown, also those
-//! of other elements: each canonical sum of them may lack this element. Unknown series invalidate their canonical points, and are not among the
-//! native metrics.
+//! includes it unknown: the series has the value NaN. A label that is a list or an object makes all series unknown that have the element's other
+//! labels, and all canonical points of rules that depend on that label: each of them may lack this element. Unknown series invalidate their
+//! canonical points, and are not among the native metrics.
 //!
 //! # Limits
 //!
@@ -81,7 +81,7 @@ fn add_nodes<'a>(
     for located in &nodes {
         if !series.accepts(located.node) {
             note_unreadable(series, out, || "an element of its list lacks the member that must_have names".to_owned());
-            combined.add_unreadable(combined::labels_of(series, located).ok().filter(|labels| labels.len() == series.labels.len()));
+            combined.add_unreadable(combined::labels_of(series, located, true));
             continue;
         }
         let found = match &series.value {
@@ -98,12 +98,11 @@ fn add_nodes<'a>(
                 f64::NAN
             }
         };
-        match combined::labels_of(series, located) {
+        match combined::labels_of(series, located, false) {
             Ok(labels) => combined.add(labels, value, series.combine),
-            Err(()) => {
-                // It may belong to any of the series.
+            Err(partial) => {
                 note_unreadable(series, out, || "a label is a list or an object".to_owned());
-                combined.add_unreadable(None);
+                combined.add_unreadable(Err(partial));
             }
         }
     }
@@ -112,7 +111,7 @@ fn add_nodes<'a>(
         combined.add_zeros(series.zero_for);
         if has_null_list(series, document) {
             note_unreadable(series, out, || "one of its lists is null".to_owned());
-            combined.add_unreadable(None);
+            combined.add_unknown_nodes();
         }
     }
     Ok(is_expected)

@@ -19,6 +19,7 @@ mod page_edge;
 mod repeated;
 mod sample;
 mod text;
+mod unknown_label;
 mod unreadable_reason;
 
 pub use builder::{FamiliesBuilder, LABEL_VALUE_BYTES_MAX, LABELS_PER_SERIES_MAX};
@@ -37,6 +38,7 @@ use super::{Histogram, LimitExceeded, READING_LIMITS, ReadingLimits, Repair, Rep
 use body::Body;
 use sample::Sample;
 use std::ops::Range;
+use unknown_label::UnknownLabel;
 use unreadable_reason::UnreadableReason;
 
 /// The type of a family.
@@ -107,6 +109,8 @@ pub struct Families {
     unreadable_labels: Vec<Label>,
     /// The reasons why values of families are not known.
     unreadable_reasons: Vec<UnreadableReason>,
+    /// The labels of which a series has an unknown value.
+    unknown_labels: Vec<UnknownLabel>,
     /// No family has two series with the same labels. If false, it may have.
     are_series_unique: bool,
     /// Exemplars and start times, which few series have.

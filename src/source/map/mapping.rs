@@ -199,6 +199,11 @@ impl<'a> Mapping<'a> {
         } else if rule.take != Take::Value {
             self.invalidate_partial_sums(rule, families);
         }
+        // A rebased total has the last value of a series that is missing.
+        if rule.transform != Transform::Rebase && families.has_unknown_label_of(rule) {
+            let is_settled = |point: &Point| earlier.as_ref().is_some_and(|earlier| earlier.get(&point.identity()) == Some(&true));
+            self.points.invalidate(|point| rule.may_produce(point) && !is_settled(point));
+        }
         if let Some(window) = &mut self.window {
             window.add(rule, series_taken, families.may_lack(rule));
         }

@@ -17,6 +17,8 @@ pub(super) struct PartFamilies<'a> {
     contradicted: HashSet<&'a str>,
     /// The inconsistent histograms whose labels are known, each with its family.
     lost: Vec<(&'a str, SampleRef<'a>)>,
+    /// The labels of which a series has an unknown value, each with its family.
+    unknown_labels: Vec<(&'a str, &'static str)>,
     /// `true` if something could not be read, and its family is unknown.
     has_unreadable: bool,
     /// The part has one page, and no series is in it twice.
@@ -45,12 +47,14 @@ impl<'a> PartFamilies<'a> {
         let mut families: HashMap<_, Vec<FamilyRef<'a>>, _> = names.map(|name| (name, Vec::new())).collect();
         let patterns: Vec<&'static str> = families.keys().copied().filter(|name| is_pattern(name)).collect();
         let (mut contradicted, mut lost, mut has_unreadable) = (HashSet::new(), Vec::new(), false);
+        let mut unknown_labels = Vec::new();
         let mut pages = 0;
         let mut are_series_unique = true;
         for (_, page) in read.iter().filter(|(other, _)| other.name == part.name) {
             pages += 1;
             are_series_unique &= pages == 1 && page.are_series_unique();
             has_unreadable |= [Repair::Unreadable, Repair::Forged].iter().any(|repair| page.repairs().get(*repair) > 0);
+            unknown_labels.extend(page.unknown_labels());
             contradicted.extend(page.inconsistent_histograms());
             let is_needed = |family: &str| families.contains_key(family) || patterns.iter().any(|pattern| matches(pattern, family));
             lost.extend(page.unreadable_histograms().filter(|(family, _)| is_needed(family)));
@@ -64,12 +68,18 @@ impl<'a> PartFamilies<'a> {
                 }
             }
         }
-        Self { part, families, contradicted, lost, has_unreadable, are_series_unique }
+        Self { part, families, contradicted, lost, unknown_labels, has_unreadable, are_series_unique }
     }
 
     /// Returns `true` if a series that the rule does not find may be in the response, but unreadable.
     pub(super) fn may_lack(&self, rule: &Rule) -> bool {
         self.has_unreadable || self.contradicted.iter().any(|name| rule.reads(name))
+    }
+
+    /// Returns `true` if a series that was not readable may belong to any point of the rule, because the rule depends on a label of which it has an
+    /// unknown value.
+    pub(super) fn has_unknown_label_of(&self, rule: &Rule) -> bool {
+        self.unknown_labels.iter().any(|(family, label)| rule.reads(family) && rule.depends_on(label))
     }
 
     /// Returns `true` if an inconsistent histogram that the rule may take was dropped, and its labels are unknown.

@@ -56,6 +56,16 @@ impl Rule {
         self.families.iter().any(|name| is_match(name, family))
     }
 
+    /// Returns true if the rule selects series, or sets attributes, by the value of this label.
+    pub(super) fn depends_on(&self, label: &str) -> bool {
+        let is_in_template = |from: &AttributeSource| {
+            from.template.iter().any(|piece| matches!(piece, Piece::Label(name) | Piece::Char(name, _) if *name == label))
+        };
+        self.when.iter().chain(self.unless).any(|(name, _)| *name == label)
+            || self.from.iter().any(|from| from.labels.contains(&label) || is_in_template(from))
+            || self.detail.is_some_and(|(name, _)| name == label)
+    }
+
     /// Returns true if a table of the rule has a pattern, so that [`attributes_of`](Self::attributes_of) must compare with it.
     pub(super) fn has_patterns_in_tables(&self) -> bool {
         self.from.iter().flat_map(|from| from.values).any(|(native, _)| is_pattern(native))

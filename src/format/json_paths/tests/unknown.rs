@@ -19,3 +19,28 @@ fn unknown_values_are_not_among_the_native_metrics() {
         assert_eq!((values.as_slice(), native.kept), (expected.as_slice(), expected.len() as _), "{body}");
     }
 }
+
+#[test]
+fn an_unknown_label_makes_those_series_unknown_that_have_the_others() {
+    let rows = || each("m", "$.rows[*]", &[("q", "$.q"), ("d", "$.d")], path("$.n"));
+    check(
+        vec![rows()],
+        &[
+            (
+                r#"{"rows":[{"q":"a","d":"x","n":1},{"q":"b","d":"x","n":2},{"q":"a","n":3},{"q":"a","d":{},"n":4}]}"#,
+                &["m{d=x,q=a} NaN", "m{d=x,q=b} 2", "m{q=a} NaN"],
+            ),
+            // A label that the element lacks is known.
+            (r#"{"rows":[{"q":"a","d":"x","n":1},{"q":"b","n":2},{"q":{},"n":4}]}"#, &["m{d=x,q=a} NaN", "m{q=b} NaN"]),
+            (r#"{"rows":[{"q":"a","d":"x","n":1},{"q":[],"d":{},"n":4}]}"#, &["m{d=x,q=a} NaN"]),
+        ],
+    );
+    let members = || each("m", "$[*]", &[("q", "@key"), ("d", "$.d")], path("$.n"));
+    check(vec![members()], &[(r#"{"a":{"d":"x","n":1},"b":{"d":{},"n":2}}"#, &["m{d=x,q=a} 1", "m{q=b} NaN"])]);
+    let families = read(leak(vec![rows()]), r#"{"rows":[{"q":"a","d":{},"n":4},{"q":"b","d":[],"n":4}]}"#).unwrap();
+    assert_eq!(families.unknown_labels().collect::<Vec<_>>(), [("m", "d")]);
+    // Too many of them: all are unknown.
+    let many: Vec<String> = (0..combined::PARTIAL_MAX + 1).map(|n| format!(r#"{{"q":"{n}","d":{{}},"n":1}}"#)).collect();
+    let body = format!(r#"{{"rows":[{{"q":"a","d":"x","n":1}},{}]}}"#, many.join(","));
+    assert_eq!(text(&read(leak(vec![rows()]), &body).unwrap())[0], "m{d=x,q=a} NaN");
+}

@@ -39,7 +39,8 @@ impl Mapping<'_> {
             return;
         }
         let total: f64 = totals.iter().map(|total| if let TakenSum::Known(total) = total { *total } else { f64::NAN }).sum();
-        let values = series.enumerate().filter_map(|(index, TakenSeries { sample, .. })| {
+        let are_unknown = families.has_unknown_label_of(rule);
+        let values = series.filter(|_| !are_unknown).enumerate().filter_map(|(index, TakenSeries { sample, .. })| {
             let value = taken(rule.take, sample.value()).and_then(|value| self.number(rule.metric, value));
             Some((sample.label(label)?, value.map_or(f64::NAN, |value| self.transformed(rule, value)), index))
         });

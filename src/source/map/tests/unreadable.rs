@@ -148,3 +148,42 @@ fn an_invalid_value_makes_only_its_metric_unknown() {
     assert_eq!(polled.snapshot(&["b{t=\"h\",n=\"1\"} 2"]).unknown_metrics, [&BOUNCES]);
     assert_eq!(Polled::new(RULES, &[]).snapshot(&["c 1;wrong 1"]).unknown_metrics.len(), 3, "counters with wrong names");
 }
+
+#[test]
+fn an_unknown_label_of_json_makes_points_unknown_that_depend_on_it() {
+    use crate::format::json_paths::{Each, JsonPath, LabelSource, PathSeries, SeriesValue, read};
+    static RULES: &[Rule] = &[
+        Rule::new(&["size"], &QUEUE_DEPTH)
+            .from(&[AttributeSource::labels(&["q"], &QUEUE_STATE).by_table(&[("a", "active"), ("h", "held")])]),
+        Rule::new(&["size"], &ACCOUNT_CONFIGURED).when(&[("d", "x")]),
+        Rule::new(&["size"], &DOMAIN_CONFIGURED).when(&[("q", "h")]),
+        Rule::new(&["size"], &DOMAIN_CONFIGURED).fallback(),
+        Rule::new(&["other"], &COMPLAINTS),
+    ];
+    let label = |name: &'static str, path: &str| (name, LabelSource::parse(path, |_| "").unwrap());
+    let number = |path: &str| SeriesValue::Path(JsonPath::parse_single(path).unwrap());
+    let rows = PathSeries {
+        each: Each::parse("$.rows[*]").unwrap(),
+        labels: Box::leak(Box::new([label("d", "$.d"), label("q", "$.q")])),
+        ..PathSeries::new("size", "", number("$.n"))
+    };
+    let series: &[PathSeries] = Box::leak(Box::new([rows, PathSeries::new("other", "", number("$.o"))]));
+    let mapped = |body: &str| {
+        let mut polled = Polled::new(RULES, &[]);
+        let read = [(&polled.source.parts[0], read(series, body).unwrap())];
+        let snapshot = map_to_canonical(&polled.source, &read, &mut polled.memory, &polled.context);
+        let values =
+            snapshot.points.iter().map(|p| format!("{} {}", p.attributes.first().map_or(p.metric.name, |(_, value)| value), p.value));
+        values.collect::<Vec<_>>().join("; ")
+    };
+    const ROWS: &str = r#"{"o":1,"rows":[{"q":"a","d":"x","n":1},{"q":"h","d":"x","n":2},{"q":"h","d":"y","n":3}"#;
+    for (more, expected) in [
+        ("", "active 1; held 5; mail.account.configured 3; mail.domain.configured 5; mail.complaints 1"),
+        // The element may be one of `d="x"`, and is none of `q="h"`.
+        (r#",{"q":"a","d":{},"n":9}"#, "held 5; mail.domain.configured 5; mail.complaints 1"),
+        (r#",{"q":[],"d":"y","n":9}"#, "mail.account.configured 3; mail.complaints 1"),
+        (r#",{"q":[],"d":{},"n":9}"#, "mail.complaints 1"),
+    ] {
+        assert_eq!(mapped(&format!("{ROWS}{more}]}}")), expected, "{more}");
+    }
+}
