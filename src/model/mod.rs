@@ -12,6 +12,7 @@ mod exponential;
 mod families;
 mod histogram;
 mod identity;
+mod label_collision;
 mod measured_histogram;
 mod metric;
 mod prometheus_name;
@@ -45,6 +46,7 @@ pub use families::{
 };
 pub use histogram::{Histogram, Summary};
 pub(crate) use identity::identity_of_point;
+pub use label_collision::LabelCollision;
 pub use measured_histogram::{MeasuredExemplar, MeasuredHistogram};
 pub use metric::{Attribute, Kind, Metric, Number};
 pub(crate) use prometheus_name::{

@@ -35,7 +35,7 @@ pub enum Repair {
     Forged,
     /// Several `target_info` series with different labels; none is used.
     AmbiguousTargetInfo,
-    /// A family that a Prometheus OTLP receiver renames to the name of another metric; exported unchanged.
+    /// A family, or two of its labels, that a Prometheus OTLP receiver renames to the same name as another; exported unchanged.
     NameCollision,
     /// A histogram or summary without a count; dropped.
     MissingCount,
@@ -147,7 +147,9 @@ impl Repair {
                 "a repeated family or series of a server that does not escape labels, of which the genuine copy is unknown; dropped"
             }
             Self::AmbiguousTargetInfo => "several target_info series with different labels; none is used",
-            Self::NameCollision => "a family that a Prometheus OTLP receiver renames to the name of another metric; exported unchanged",
+            Self::NameCollision => {
+                "a family that a Prometheus OTLP receiver renames to the name of another metric, or whose labels get the same name; exported unchanged"
+            }
             Self::MissingCount => "a histogram or summary without a count; dropped",
             Self::Unsupported => "a line of a type that OTLP does not have (gaugehistogram); dropped",
             Self::ExemplarDropped => "an exemplar that is too long, on the sum or count of a distribution, or over the limit; dropped",

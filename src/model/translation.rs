@@ -4,6 +4,7 @@
 //! the unit and `total` unless the name contains them. So `requests` and `requests_total`, or `a.b` and `a_b`, become one metric, and their
 //! series may be merged. The families are exported anyway, because other receivers keep the names; collisions are counted and logged.
 
+use super::label_collision::{LabelCollision, label_collision};
 use super::{FamilyType, SelectedFamily, TranslationStrategy, is_translatable, translated_kind, vocabulary};
 use foldhash::fast::RandomState;
 use std::collections::HashSet;
@@ -13,26 +14,36 @@ use std::sync::LazyLock;
 
 /// The default of the receiver.
 const STRATEGY: TranslationStrategy = TranslationStrategy::UnderscoreEscapingWithSuffixes;
-/// Series of a family that are compared with those of other scopes, which takes time in each poll. A server that has the same series in two
-/// scopes has many of them.
+/// Series of a family that are compared with those of other scopes and with each other, which takes time in each poll. A server that has the
+/// same series in two scopes has many of them.
 const COMPARED_SERIES_MAX: usize = 1_000;
 /// Collisions that are listed. All are counted.
 const NAMED_MAX: usize = 16;
 
-/// Two metrics to which a Prometheus OTLP receiver gives the same name.
+/// Two metrics, or two labels of one, to which a Prometheus OTLP receiver gives the same name.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct NameCollision {
     /// The native family.
     pub family: String,
-    /// The other native family, or the canonical metric. The same family if series of it differ only in their scope.
+    /// The other native family, or the canonical metric. The same family if series of it differ only in their scope, or if its labels
+    /// collide.
     pub other: String,
     /// The name of both in Prometheus.
     pub translated: String,
+    /// The labels of the family that collide.
+    pub labels: Option<LabelCollision>,
 }
 
 impl fmt::Display for NameCollision {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { family, other, translated } = self;
+        let Self { family, other, translated, labels } = self;
+        if let Some(LabelCollision { labels: [a, b], translated }) = labels {
+            write!(
+                f,
+                "labels {a} and {b} of {family} are both named {translated} in Prometheus after OTLP, where their values are joined or "
+            )?;
+            return write!(f, "their series merged; rename a label at the server, or exclude {family} with relay.exclude");
+        }
         if family == other {
             write!(f, "series of {family} differ only in their scope, and Prometheus merges them after OTLP; ")?;
             return write!(
@@ -112,11 +123,26 @@ impl NameCollisions {
         found
     }
 
+    /// Adds families whose labels collide.
+    pub(super) fn add_labels<'a>(&mut self, families: impl Iterator<Item = SelectedFamily<'a>>) {
+        for family in families {
+            if let Some(labels) = label_collision(&family, STRATEGY, COMPARED_SERIES_MAX) {
+                let (name, mut translated) = (family.name(), String::new());
+                STRATEGY.write_metric_name(&name, &family.unit(), family.kind(), &mut translated);
+                self.push(NameCollision { family: name.to_string(), other: name.into_owned(), translated, labels: Some(labels) });
+            }
+        }
+    }
+
     fn add(&mut self, family: &SelectedFamily<'_>, other: impl FnOnce() -> String, translated: &str) {
+        let (family, translated) = (family.name().into_owned(), translated.to_owned());
+        self.push(NameCollision { family, other: other(), translated, labels: None });
+    }
+
+    fn push(&mut self, collision: NameCollision) {
         self.count += 1;
         if self.named.len() < NAMED_MAX {
-            let translated = translated.to_owned();
-            self.named.push(NameCollision { family: family.name().into_owned(), other: other(), translated });
+            self.named.push(collision);
         }
     }
 }
@@ -176,6 +202,9 @@ mod tests {
             "# TYPE postmeter_poll_errors counter\npostmeter_poll_errors 1\n",
             &[("Postmeter's own postmeter_poll_errors_total", "postmeter_poll_errors", "postmeter_poll_errors_total")],
         );
+        collides("{a,\"l.m\"=\"1\",l_m=\"2\"} 1\n{b,\"l.m\"=\"1\"} 1\n{b,l_m=\"2\"} 1\nc{l_m=\"3\"} 1\n", &[("a", "a", "a")]);
+        collides("{b,\"l.m\"=\"1\",z=\"\"} 1\n{b,z=\"\",l_m=\"1\"} 2\n", &[("b", "b", "b")]);
+        collides("{b,\"l.m\"=\"1\"} 1\n{b,\"l.m\"=\"2\"} 2\n{b,l_m=\"3\"} 3\n", &[]);
         collides("c{otel_scope_name=\"x\"} 1\nc{otel_scope_name=\"y\"} 1\nd 1\n", &[("c", "c", "c")]);
         collides("c{otel_scope_name=\"x\",l=\"1\"} 1\nc{otel_scope_name=\"y\",l=\"2\"} 1\nd 1\n", &[]);
     }

@@ -65,6 +65,11 @@ impl Families {
         self.names.get(usize::from(label.name)).map(|name| name.hash).unwrap_or_default()
     }
 
+    /// Returns true if there is a label whose name not every version of Prometheus supports.
+    pub(in crate::model) const fn has_special_label_names(&self) -> bool {
+        self.has_special_names
+    }
+
     /// Returns true if every version of Prometheus supports the names of these labels.
     pub(super) fn has_plain_names(&self, labels: &[Label]) -> bool {
         let is_plain = |label: &Label| self.names.get(usize::from(label.name)).is_some_and(|name| name.is_plain);

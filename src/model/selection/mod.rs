@@ -80,7 +80,10 @@ impl SelectedFamilies {
         selected.dropped -= selected.target_info.exported_series();
         selected.assign_scopes();
         selected.repairs.add(Repair::UntranslatableName, selected.untranslatable_names());
-        let collisions = NameCollisions::among(selected.families());
+        let mut collisions = NameCollisions::among(selected.families());
+        if selected.bodies.iter().any(Families::has_special_label_names) {
+            collisions.add_labels(selected.families());
+        }
         selected.repairs.add(Repair::NameCollision, collisions.count);
         selected.name_collisions = collisions.named;
         // Last, because scopes are described by families that are not selected.
