@@ -3,6 +3,7 @@
 //! The configuration file and the definitions of mail systems are both read in this way.
 
 mod decoder;
+mod explanation;
 pub(crate) mod map;
 mod node;
 pub(crate) mod problem;

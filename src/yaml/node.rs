@@ -5,6 +5,7 @@
 //! Serde stops at the first error, but `postmeter check` reports all of them. YAML is therefore parsed to this tree, and the decoder
 //! walks the tree and collects the errors.
 
+use super::explanation::Explanation;
 use serde::de::{Deserialize, Deserializer, Error, MapAccess, SeqAccess, Visitor};
 use serde_saphyr::{DuplicateKeyPolicy, Location, Spanned};
 use std::fmt;
@@ -63,8 +64,11 @@ pub(crate) fn parse(text: &str) -> Result<Node, SyntaxError> {
         Ok(None) => Ok(Node { line: None, column: None, value: Value::Nothing }),
         Err(error) => {
             let location = error.location();
-            let message = message(error.without_snippet(), text, location.and_then(line).unwrap_or(1));
-            Err(SyntaxError { line: location.and_then(line), column: location.and_then(column), message })
+            let (at, column) = (location.and_then(line).map(|line| line.min(text.lines().count())), location.and_then(column));
+            let explanation = Explanation::of(error.without_snippet(), text, at.unwrap_or(1));
+            // Another line has another column.
+            let column = if explanation.line.is_none() { column } else { None };
+            Err(SyntaxError { line: explanation.line.or(at), column, message: explanation.message })
         }
     }
 }
@@ -74,74 +78,6 @@ fn invisible_indentation(text: &str) -> Option<(usize, String)> {
     let has_no_break_space = |line: &str| line[..line.len() - line.trim_start().len()].contains('\u{a0}');
     let index = text.lines().position(has_no_break_space)?;
     Some((index + 1, "the indentation contains a no-break space; replace it by a space".to_owned()))
-}
-
-/// Rewrites an error of the library to one line in terms of the file: what is wrong, and what to write.
-fn message(error: &serde_saphyr::Error, text: &str, line: usize) -> String {
-    match error {
-        serde_saphyr::Error::DuplicateMappingKey { key, .. } => format!("duplicate key {}", key.as_deref().unwrap_or_default()),
-        serde_saphyr::Error::MultipleDocuments { .. } => "a second document begins here; a file may have only one".to_owned(),
-        // The library appends the position, which `Problem` prints in front of the message.
-        other => {
-            let reason = other.to_string().replace('\n', " ").split(" at line ").next().unwrap_or_default().to_owned();
-            explanation(&reason, text, line).unwrap_or(reason)
-        }
-    }
-}
-
-/// Explains the usual mistakes in words. `None` if the reason is clear already. No explanation quotes a value.
-fn explanation(reason: &str, text: &str, line: usize) -> Option<String> {
-    let lines: Vec<&str> = text.lines().collect();
-    let at = |number: usize| number.checked_sub(1).and_then(|index| lines.get(index)).copied().unwrap_or_default();
-    let above = (1..line).rev().find(|number| !at(*number).trim().is_empty() && !at(*number).trim_start().starts_with('#'));
-    if reason.starts_with("tabs disallowed") {
-        return Some("the indentation contains a tab; indent with spaces".to_owned());
-    }
-    if let Some(character) = reason.strip_prefix("unexpected character: `").and_then(|rest| rest.chars().next()) {
-        return Some(format!("a value must not begin with {character}; put the value in quotes"));
-    }
-    if reason.starts_with("alias references") {
-        return Some("a value that begins with * refers to an anchor, and there is none of this name; put the value in quotes".to_owned());
-    }
-    if reason.starts_with("mapping values are not allowed") {
-        return Some(misplaced_colon(at(line), above.map(|number| (number, at(number)))));
-    }
-    if reason.contains("simple key expected") {
-        let has_colon = at(line).contains(':');
-        return Some(if has_colon { "a space is missing after the colon" } else { "a colon is missing after the key" }.to_owned());
-    }
-    if reason.contains("did not find expected") {
-        return Some("the indentation does not match the lines above; align the keys of a map with its first key, and the items of a list with its first dash".to_owned());
-    }
-    if reason.contains("expected string scalar") {
-        return Some(
-            "a key must be a single value; a value that begins with { is a map, so put text that contains braces in quotes".to_owned(),
-        );
-    }
-    if reason.contains("quoted scalar") {
-        return Some("a quote that begins in this line or above is not closed".to_owned());
-    }
-    None
-}
-
-/// Explains why a colon cannot be where it is.
-fn misplaced_colon(line: &str, above: Option<(usize, &str)>) -> String {
-    let content = |line: &str| line.trim_start_matches([' ', '-']).trim_end().to_owned();
-    let line = content(line);
-    if line.split_once(": ").is_some_and(|(_, value)| value.contains(": ") || value.ends_with(':')) {
-        return "a value that contains a colon and a space must be in quotes".to_owned();
-    }
-    if let Some((number, above)) = above {
-        let above = content(above);
-        match above.split_once(':') {
-            None => return format!("a colon is missing after the key in line {number}"),
-            Some((_, value)) if !value.is_empty() && !value.starts_with(' ') && !value.starts_with("//") => {
-                return format!("a space is missing after the colon in line {number}");
-            }
-            Some(_) => {}
-        }
-    }
-    "this line is indented further than the line above, which has a value already; align the keys of a map".to_owned()
 }
 
 fn line(location: Location) -> Option<usize> {
@@ -303,15 +239,40 @@ mod tests {
 
     #[test]
     fn invalid_yaml_is_rejected_with_its_line() {
-        check_error("a: 1\nb: [\n", 2, "unclosed bracket '['");
-        check_error("a: 1\na: 2\n", 2, "duplicate key a");
-        check_error("a: 1\n---\nb: 2\n", 3, "a second document begins here; a file may have only one");
-        check_error(
-            "a: *x\n",
-            1,
-            "a value that begins with * refers to an anchor, and there is none of this name; put the value in quotes",
-        );
-        check_error("a:\n\tb: 1\n", 2, "the indentation contains a tab; indent with spaces");
+        const INDENTATION: &str = "the indentation does not match the lines above; align the keys of a map with its first key, and the items of a list with its first dash";
+        const TAB: &str = "the indentation contains a tab; indent with spaces";
+        for (text, line, expected) in [
+            ("a: 1\nb: [\n", 2, "unclosed bracket '['; add the one that closes it"),
+            ("a: [{b: 1]\n", 1, "a bracket '{' is closed by ']'; add or remove a bracket"),
+            ("a: [{b: 1}\nc: {}\n", 2, "a bracket of the lines above is not closed; add the one that closes it"),
+            ("a: []]\n", 1, "a closing bracket without an opening one; remove it, or put the value in quotes"),
+            ("a: 1\na: 2\n", 2, "duplicate key a; remove one of them"),
+            ("a: 1\n---\nb: 2\n", 3, "a second document begins here; a file may have only one, so remove it with the line above"),
+            ("a: *x\n", 1, "a value that begins with * refers to an anchor, and there is none of this name; put the value in quotes"),
+            ("a: *\n", 1, "a value must not begin with *; put the value in quotes"),
+            ("a: @x\n", 1, "a value must not begin with @; put the value in quotes"),
+            ("a: `x\n", 1, "a value must not begin with `; put the value in quotes"),
+            ("a: %x\n", 1, "a value must not begin with %; put the value in quotes"),
+            ("a: , x\n", 1, "a value must not begin with ,; put the value in quotes"),
+            ("a: |x\n", 1, "a value must not begin with |; put the value in quotes"),
+            ("a: ? x\n", 1, "a value must not begin with ?; put the value in quotes"),
+            ("a: ]x\n", 1, "a value must not begin with ]; put the value in quotes"),
+            ("%x\na: 1\n", 1, "a line must not begin with %; remove it, or put the value in quotes"),
+            ("a: - x\n", 1, "a list must not begin in the line of its key; write each item with its dash in a line of its own"),
+            ("a:\n\tb: 1\n", 2, TAB),
+            ("a:\n  - b: 1\n\t  c: 1\n", 3, TAB),
+            ("a:\n  - b: 1\n   c: 1\n", 3, INDENTATION),
+            ("a: 'x\nb: 1\n", 2, "a quote that begins in this line or above is not closed; add the closing quote"),
+            ("a: 'x\n", 1, "a quote that begins in this line or above is not closed; add the closing quote"),
+            ("a: 'it's'\n", 1, "a value continues after its closing quote; write a quote inside single quotes as ''"),
+            ("a: \"x\" y\n", 1, "a value continues after its closing quote; write a quote inside double quotes as \\\""),
+            ("a: \"\\q\"\n", 1, "a backslash in double quotes begins an escape sequence; use single quotes, or write \\\\ for a backslash"),
+            ("a: x: y\n", 1, "a value that contains a colon and a space must be in quotes"),
+            ("a:\n  b:1\n  c: 1\n", 3, "a space is missing after the colon in line 2"),
+            ("a: \u{1}\n", 1, "the line contains a control character; remove it"),
+        ] {
+            check_error(text, line, expected);
+        }
     }
 
     #[test]

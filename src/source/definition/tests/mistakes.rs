@@ -251,8 +251,8 @@ examples:
         ("name: x", "1:1: parts is missing"),
         ("parts: [{name: m, requests: [{path: /}]}]", "1:1: name is missing"),
         ("name: x\nparts: []", "2:1: parts: the list has no parts"),
-        ("name: x\nname: y", "2:1: duplicate key name"),
-        ("a: [", "1:4: unclosed bracket '['"),
+        ("name: x\nname: y", "2:1: duplicate key name; remove one of them"),
+        ("a: [", "1:4: unclosed bracket '['; add the one that closes it"),
     ] {
         assert_eq!(problems(text), [expected], "{text}");
     }
