@@ -38,6 +38,8 @@ pub struct PostfixLog {
     zone: TimeZone,
     messages: MessageTable,
     equal_lines: EqualLines,
+    /// The last line was read and has no record, so that its repetitions have none either. `false` at the start, when it is not known.
+    last_has_no_record: bool,
 }
 
 /// The contents of lines.
@@ -66,7 +68,7 @@ impl PostfixLog {
     /// Creates a reader without state. `zone` applies to times without a zone.
     #[must_use]
     pub fn new(zone: TimeZone) -> Self {
-        Self { zone, messages: MessageTable::default(), equal_lines: EqualLines::default() }
+        Self { zone, messages: MessageTable::default(), equal_lines: EqualLines::default(), last_has_no_record: false }
     }
 
     /// Creates a reader without state. Times without a zone are in UTC.
@@ -121,6 +123,12 @@ impl PostfixLog {
 
     /// Reads a line.
     pub fn push(&mut self, line: &[u8], now: SystemTime, found: &mut LogItems) {
+        let before = (found.items.len(), found.unreadable);
+        self.push_line(line, now, found);
+        self.last_has_no_record = before == (found.items.len(), found.unreadable);
+    }
+
+    fn push_line(&mut self, line: &[u8], now: SystemTime, found: &mut LogItems) {
         // A writer that does not append leaves zeros after the file was truncated.
         let text = String::from_utf8_lossy(line);
         let text = text.trim_matches(|c: char| c == '\0' || c.is_whitespace());
@@ -130,7 +138,18 @@ impl PostfixLog {
         if text.len() > LINE_BYTES_MAX {
             return found.report_unreadable("the line is too long");
         }
-        let Some(line) = SyslogLine::parse(text) else { return found.report_unreadable("the line is not a syslog line") };
+        let Some(line) = SyslogLine::parse(text) else {
+            if !is_repetition(text) {
+                return found.report_unreadable("the line is not a syslog line");
+            }
+            if self.last_has_no_record {
+                found.ignored += 1;
+                return;
+            }
+            return found.report_unreadable(
+                "it is the line \"last message repeated\" of a syslog service, which does not contain the records; let the service write equal lines",
+            );
+        };
         if !line.program.contains(PROGRAM_SEPARATOR) {
             found.ignored += 1;
             return;
@@ -278,6 +297,12 @@ fn repeated(message: &str) -> (u32, &str) {
         Some((times.parse().ok()?, message.trim_start().strip_suffix(']')?))
     };
     unfolded().unwrap_or((1, message))
+}
+
+/// Returns `true` for a line that a syslog service writes for lines that are equal to the one before, without the name of a program.
+fn is_repetition(text: &str) -> bool {
+    let times = text.strip_suffix(" times").and_then(|text| text.rsplit_once(" last message repeated "));
+    times.is_some_and(|(_, times)| times.parse::<u64>().is_ok())
 }
 
 fn put(item: &mut Map<String, Value>, name: &str, value: &str) {

@@ -211,6 +211,27 @@ fn repeated_lines_count_as_often_as_they_were_written() {
     assert_eq!((page.records.len(), page.unreadable), (0, 1));
 }
 
+/// Services other than rsyslog state only how often the line above was repeated.
+#[test]
+fn a_line_that_states_repetitions_is_unreadable_if_the_line_above_has_a_record() {
+    let rejection = "Nov 28 14:43:20 mx1 postfix/smtpd[9]: NOQUEUE: reject: RCPT from unknown[192.0.2.1]: 554 5.7.1 <a@b>: Relay access denied; from=<s@x> to=<a@b> proto=ESMTP helo=<h>\n";
+    let (other, repetition) = ("Nov 28 14:43:21 mx1 sshd[1]: closed\n", "Nov 28 14:43:25 mx1 last message repeated 3 times\n");
+    for (text, expected) in [
+        (rejection.to_owned() + repetition, (1, 0, 1)),
+        (rejection.to_owned() + other + repetition + repetition, (1, 3, 0)),
+        (rejection.to_owned() + repetition + repetition, (1, 0, 2)),
+        // The line above is in a part of the file that was read before the start.
+        (repetition.to_owned(), (0, 0, 1)),
+    ] {
+        let (page, _) = new_log().read(hook(), text.as_bytes(), now());
+        assert_eq!((page.records.len() as u64, page.ignored, page.unreadable), expected, "{text}");
+        let problem = page.problem.unwrap_or_default();
+        assert_eq!(problem.contains("\"last message repeated\"") && problem.contains("write equal lines"), expected.2 > 0, "{problem}");
+    }
+    let (page, _) = new_log().read(hook(), b"Nov 28 14:43:25 mx1 last message repeated often times\n", now());
+    assert_eq!(page.problem.as_deref(), Some("the line is not a syslog line"));
+}
+
 #[test]
 fn the_table_of_messages_is_bounded() {
     let mut log = new_log();
