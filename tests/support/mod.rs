@@ -1,6 +1,7 @@
 //! Helpers that several tests share.
 #![allow(clippy::unwrap_used, dead_code)]
 
+pub mod closed_port;
 pub mod flat;
 pub mod metric_family;
 pub mod names;

@@ -1,6 +1,7 @@
 //! `check`: valid and invalid files, shards, and `--connect`.
 
 use super::{GOOD, check_failure, check_rejected, run};
+use crate::support::closed_port::ClosedPort;
 use crate::support::{FIXTURES, stderr, stdout};
 use std::io::{Read as _, Write as _};
 use std::net::TcpListener;
@@ -24,7 +25,8 @@ fn check_accepts_a_valid_file() {
 #[test]
 fn check_connect_tries_each_target_and_receiver() {
     let folder = tempfile::tempdir().unwrap();
-    let closed = { TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap() };
+    let port = ClosedPort::new();
+    let closed = port.address;
     let keys = format!("username: u, password: hunter2, url: 'http://{closed}'");
     let text = format!(
         "targets: [{{name: a, system: kumomta, {keys}}}]\nexport: {{otlp: {{endpoint: 'http://{closed}'}}, prometheus: {{listen: '127.0.0.1:0'}}}}\n"

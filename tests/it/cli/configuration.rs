@@ -1,9 +1,9 @@
 //! Commands that write configuration (`init`, `token new`), and the files and variables from which the others read it.
 
 use super::{check_failure, check_rejected, run};
+use crate::support::closed_port::ClosedPort;
 use crate::support::{postmeter, skipped, stderr, stdout};
 use std::io::Write as _;
-use std::net::TcpListener;
 use std::process::{Command, Stdio};
 
 #[test]
@@ -82,7 +82,8 @@ fn init_prints_a_file_that_check_accepts() {
 #[test]
 fn init_repeats_a_question_after_invalid_input() {
     let folder = tempfile::tempdir().unwrap();
-    let closed = { TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap() };
+    let port = ClosedPort::new();
+    let closed = port.address;
     // It gives the program a terminal.
     let mut script = Command::new("script");
     script.args(["-qec", &format!("{} init", env!("CARGO_BIN_EXE_postmeter")), "/dev/null"]).current_dir(folder.path());

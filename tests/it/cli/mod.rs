@@ -7,10 +7,10 @@ mod demo;
 mod help;
 mod scrape;
 
+use crate::support::closed_port::ClosedPort;
 use crate::support::{FIXTURES, postmeter, stderr, stdout};
 use postmeter::model::vocabulary;
 use std::fs::File;
-use std::net::TcpListener;
 use std::path::Path;
 use std::process::{Output, Stdio};
 
@@ -38,7 +38,8 @@ fn check_rejected(line: &str, error: &str) {
 #[test]
 fn a_health_check_needs_only_the_endpoint_of_the_file() {
     let folder = tempfile::tempdir().unwrap();
-    let closed = { TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap() };
+    let port = ClosedPort::new();
+    let closed = port.address;
     for text in [
         format!("targets: [{{name: a, system: nosuch, token: '${{env:UNSET}}'}}]\nhealth: {{listen: '{closed}'}}\n"),
         format!("systems_files: [nosuch.yaml]\nexport: {{prometheus: {{listen: '{closed}'}}}}\n"),
@@ -90,7 +91,8 @@ fn an_output_that_is_closed_or_full_does_not_stop_a_command_abnormally() {
 
 #[test]
 fn healthcheck_reports_a_refused_connection() {
-    let unused = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let port = ClosedPort::new();
+    let unused = port.address;
     check_failure(
         &format!("healthcheck --url http://{unused}/-/healthy"),
         &format!("postmeter: http://{unused}/-/healthy: cannot connect: Connection refused (os error 111)\n"),

@@ -1,8 +1,8 @@
 //! `scrape`: saved responses, and the targets of a file.
 
 use super::{GOOD, check_failure, run};
+use crate::support::closed_port::ClosedPort;
 use crate::support::{stderr, stdout};
-use std::net::TcpListener;
 
 /// The names of all mail systems.
 fn systems() -> String {
@@ -84,7 +84,8 @@ fn a_saved_response_has_the_limit_of_its_part() {
 #[test]
 fn scrape_by_a_file_with_targets() {
     let folder = tempfile::tempdir().unwrap();
-    let port = { TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port() };
+    let closed = ClosedPort::new();
+    let port = closed.address.port();
     std::fs::write(folder.path().join("c.yaml"), GOOD.replace("https://a.example.com", &format!("http://127.0.0.1:{port}"))).unwrap();
     let output = run(folder.path(), "scrape --config c.yaml --target b");
     assert_eq!((stderr(&output).as_str(), output.status.code()), ("postmeter: c.yaml: no target is named `b`; did you mean a?\n", Some(1)));

@@ -1,6 +1,7 @@
 //! The program: it is killed, its disk is full, and it ends while metrics are unsent.
 
 use super::{ANY, QUICK, Ticker, WAIT_MAX, request_files, ticks};
+use crate::support::closed_port::ClosedPort;
 use crate::support::{postmeter, skipped, stderr, wait_until};
 use postmeter::simulate::Receiver;
 use std::fmt::Write;
@@ -159,8 +160,9 @@ async fn metrics_that_are_lost_at_shutdown_are_logged() {
     let ticker = Ticker::start(0).await;
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("postmeter.yaml");
-    let unused = tokio::net::TcpListener::bind(ANY).await.unwrap().local_addr().unwrap();
-    std::fs::write(&file, ticker.config_file(&format!("endpoint: \"http://{unused}\", {QUICK}"))).unwrap();
+    let unused = ClosedPort::new();
+    let unused_url = format!("http://{}", unused.address);
+    std::fs::write(&file, ticker.config_file(&format!("endpoint: \"{unused_url}\", {QUICK}"))).unwrap();
     let mut process = run(&file);
     let log = LogOutput::of(&mut process);
     wait_until(|| log.has("push failed"), WAIT_MAX, "a push fails").await;

@@ -1,6 +1,7 @@
 //! Scrapes of a fleet of a thousand targets that are mostly dark.
 
 use crate::poll::common::{Act, GOOD, Server, environment, response, send};
+use crate::support::closed_port::ClosedPort;
 use postmeter::app::Service;
 use postmeter::config;
 use postmeter::poll::raise_open_files_limit;
@@ -62,13 +63,13 @@ async fn every_healthy_target_is_up_at_every_scrape_with_most_of_the_fleet_dark(
     let others =
         Server::start(move |_, _| if is_dark.load(Ordering::SeqCst) { vec![Act::Hang] } else { send(response("200 OK", GOOD)) }).await;
     let healthy = Server::always(response("200 OK", GOOD)).await;
-    let closed = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let closed = ClosedPort::new();
     let mut text = String::from("defaults: {min_interval: 1s, backoff_max: 2s, timeout: 60s, token: x}\ntargets:\n");
     let mut add = |kind: &str, n: usize, url: &str, keys: &str| {
         (0..n).for_each(|n| writeln!(text, "  - {{name: {kind}-{n}, system: emailengine, url: '{url}'{keys}}}").unwrap());
     };
     add("dark", DARK, &others.url(), &format!(", timeout: {DARK_TIMEOUT}"));
-    add("refused", REFUSED, &format!("http://{closed}"), "");
+    add("refused", REFUSED, &format!("http://{}", closed.address), "");
     // The healthy targets are the last, so that they would wait for all others.
     add("healthy", HEALTHY, &healthy.url(), "");
     write!(text, "export: {{prometheus: {{listen: '127.0.0.1:0', scrape_wait_max: {SCRAPE_WAIT}}}}}").unwrap();
