@@ -138,7 +138,7 @@ fn check_invalid(text: &str, expected: &[&str]) {
 fn an_invalid_file_keeps_its_last_valid_targets() {
     check_invalid("", &["a.yaml: is empty; write [] for a file without targets"]);
     check_invalid("targets:\n  - {name: b}\n", &["a.yaml:1: expected a list, found a map; write a dash before each item"]);
-    check_invalid("- {name: b", &["a.yaml:1: unclosed bracket '{'"]);
+    check_invalid("- {name: b", &["a.yaml:1: unclosed bracket '{'; add the one that closes it"]);
     check_invalid(&list(&["b", "b"]), &["a.yaml:2: [1].name: b is also the name of [0] in line 1"]);
     check_invalid(
         "- {name: b, system: kumomta, url: 'http://127.0.0.1:1', tokn: hunter2}\n",
