@@ -30,7 +30,7 @@ pub(super) fn label_collision(family: &SelectedFamily<'_>, strategy: Translation
     for sample in samples() {
         let mut labels: Vec<_> = sample.labels().map(|(name, value)| (strategy.label_name(name), name, value)).collect();
         labels.sort_unstable();
-        let joined = labels.array_windows().find(|[a, b]| a.0 == b.0);
+        let joined = labels.windows(2).find(|pair| pair[0].0 == pair[1].0);
         if let Some([a, b]) = joined {
             return Some(LabelCollision { labels: [a.1.to_owned(), b.1.to_owned()], translated: a.0.to_string() });
         }
