@@ -1,7 +1,7 @@
 //! Native labels that have the same name after Prometheus' OTLP receiver has translated them, such as `a.b` and `a_b`. The receiver joins
 //! their values in one label, and series that differ only in these names become one.
 
-use super::{SelectedFamily, TranslationStrategy};
+use super::{SelectedFamily, TranslationStrategy, escaped_by_values, is_translatable};
 use foldhash::fast::RandomState;
 use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};
@@ -23,12 +23,17 @@ pub(super) fn label_collision(family: &SelectedFamily<'_>, strategy: Translation
     if samples().all(|sample| sample.has_plain_label_names()) {
         return None;
     }
+    let translated = |name| match is_translatable(str::as_bytes(name)) {
+        true => strategy.label_name(name),
+        // As in the export.
+        false => Cow::Owned(escaped_by_values(name)),
+    };
     let hasher = RandomState::default();
     let mut natives: HashMap<Cow<'_, str>, &str> = HashMap::new();
     let mut series = HashSet::new();
     let mut found = None;
     for sample in samples() {
-        let mut labels: Vec<_> = sample.labels().map(|(name, value)| (strategy.label_name(name), name, value)).collect();
+        let mut labels: Vec<_> = sample.labels().map(|(name, value)| (translated(name), name, value)).collect();
         labels.sort_unstable();
         let joined = labels.windows(2).find(|pair| pair[0].0 == pair[1].0);
         if let Some([a, b]) = joined {
