@@ -15,6 +15,9 @@ use std::io::Write as _;
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
 
+/// The mode of a file without credentials, which the user of a container or a service reads.
+const PUBLIC_FILE_MODE: u32 = 0o644;
+
 pub(super) async fn init(args: InitArgs) -> Result<(), AppError> {
     if let Some(name) = args.name.as_ref().filter(|name| !is_target_name(name)) {
         return Err(AppError::Other(format!("--name: {name:?} is not a valid name; use letters, digits, '.', '_' and '-'")));
@@ -37,15 +40,17 @@ pub(super) async fn init(args: InitArgs) -> Result<(), AppError> {
         Ok(result) => print(&format!("{address}: {result}\n"))?,
         Err(error) => return Err(AppError::Other(format!("{address}: {error}; nothing was written"))),
     }
-    write(&args.output, &target.yaml())?;
-    let path = args.output.display();
+    let (path, mode) = (args.output.display(), if target.has_plain_secret() { PRIVATE_FILE_MODE } else { PUBLIC_FILE_MODE });
+    write(&args.output, &target.yaml(), mode)?;
+    if mode == PRIVATE_FILE_MODE {
+        print_notice(&format!("note: {path} contains a credential, so only you can read it; let the user of Postmeter read it with chown"));
+    }
     print(&format!("wrote {path}\nnext: postmeter run --config {path}\nthen: http://localhost:9464/\n"))
 }
 
 /// Creates the file. An existing one is not replaced.
-fn write(path: &Path, text: &str) -> Result<(), AppError> {
-    // It may contain secrets.
-    let opened = OpenOptions::new().write(true).create_new(true).mode(PRIVATE_FILE_MODE).open(path);
+fn write(path: &Path, text: &str, mode: u32) -> Result<(), AppError> {
+    let opened = OpenOptions::new().write(true).create_new(true).mode(mode).open(path);
     opened
         .and_then(|mut file| file.write_all(text.as_bytes()))
         .map_err(|error| AppError::Other(format!("cannot write {}: {error}", path.display())))

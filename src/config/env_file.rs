@@ -11,6 +11,7 @@
 //! missing or wrong.
 
 use super::{Environment, Problem, Problems};
+use crate::net::explain_denied_access;
 use std::fs::File;
 use std::io::Read as _;
 use std::path::Path;
@@ -29,7 +30,7 @@ impl Environment {
         let of_file = |message: String| Problems::new(vec![problem(None, message)]);
         let mut text = String::new();
         let read = File::open(path).and_then(|file| file.take(ENV_FILE_BYTES_MAX + 1).read_to_string(&mut text));
-        read.map_err(|error| {
+        read.map_err(|error| explain_denied_access(path, error)).map_err(|error| {
             let message = format!("cannot read {file}: {error}");
             Problems::new(vec![Problem { file: String::new(), line: None, column: None, path: "--env-file".to_owned(), message }])
         })?;

@@ -8,7 +8,7 @@ use super::{
     Config, Environment, Export, Health, Problem, Problems, Prometheus, Protocol, Receive, Reload, Shard, SystemsFiles, Target,
     TargetsFiles, TargetsHttp, Telemetry, otel, problem, target, yaml,
 };
-use crate::net::read_limited;
+use crate::net::{explain_denied_access, read_limited};
 use crate::source::{Source, SystemList, built_in_problems};
 use std::collections::HashMap;
 use std::fs::File;
@@ -22,6 +22,10 @@ pub const TARGETS_MAX: usize = 10_000;
 
 /// The advice if the configuration file does not exist.
 const MISSING_FILE_HINT: &str = "; write it with `postmeter init`, or use --config to name another file";
+
+/// The advice if the user of the process may not read the file.
+const DENIED_ACCESS_HINT: &str =
+    "; make that user its owner with chown, or, if it contains no credentials, let every user read it with chmod 644";
 
 /// Reads and decodes a configuration file.
 ///
@@ -44,8 +48,12 @@ pub(super) fn read_text(path: &Path, hint: &str) -> Result<String, Problems> {
     let name = path.display().to_string();
     let of_file = |message: String| Problems::of_file(&name, None, message);
     let read = File::open(path).and_then(|file| read_limited(file, FILE_BYTES_MAX as u64));
-    let bytes = read.map_err(|error| {
-        let hint = if error.kind() == ErrorKind::NotFound { hint } else { "" };
+    let bytes = read.map_err(|error| explain_denied_access(path, error)).map_err(|error| {
+        let hint = match error.kind() {
+            ErrorKind::NotFound => hint,
+            ErrorKind::PermissionDenied => DENIED_ACCESS_HINT,
+            _ => "",
+        };
         Problems::of_file("", None, format!("cannot read {name}: {error}{hint}"))
     })?;
     if bytes.len() > FILE_BYTES_MAX {

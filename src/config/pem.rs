@@ -1,6 +1,6 @@
 //! PEM certificates and keys, in a file or inline in the configuration.
 
-use crate::net::read_limited;
+use crate::net::{explain_denied_access, read_limited};
 use rustls::Error;
 use rustls::crypto::ring;
 use rustls::pki_types::pem::PemObject;
@@ -42,7 +42,7 @@ impl Pem {
             Self::File(path) => path,
         };
         match File::open(path).and_then(|file| read_limited(file, PEM_BYTES_MAX)) {
-            Err(error) => Err(format!("cannot read {}: {error}", path.display())),
+            Err(error) => Err(format!("cannot read {}: {}", path.display(), explain_denied_access(path, error))),
             Ok(bytes) if bytes.len() as u64 > PEM_BYTES_MAX => {
                 Err(format!("{} exceeds the limit of {PEM_BYTES_MAX} bytes", path.display()))
             }

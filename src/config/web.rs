@@ -11,7 +11,7 @@ use super::schema::{HTTP_SERVER, WEB_CONFIG, WEB_RATE_LIMIT};
 use super::server_tls::ServerTls;
 use super::yaml::{self, Node, Value};
 use super::{Environment, FILE_BYTES_MAX, Problem, Problems};
-use crate::net::{FileStamp, read_limited};
+use crate::net::{FileStamp, explain_denied_access, read_limited};
 use crate::source::SystemList;
 use http::HeaderValue;
 use std::fs::File;
@@ -65,6 +65,7 @@ impl WebConfig {
         let of_file = |line, message: String| Problems::of_file(&file, line, message);
         let stamp = FileStamp::of(path);
         let read = File::open(path).and_then(|file| read_limited(file, FILE_BYTES_MAX as u64));
+        let read = read.map_err(|error| explain_denied_access(path, error));
         let bytes = read.map_err(|error| Problems::of_file("", None, format!("cannot read {file}: {error}")))?;
         if bytes.len() > FILE_BYTES_MAX {
             return Err(of_file(None, format!("exceeds the limit of {FILE_BYTES_MAX} bytes")));

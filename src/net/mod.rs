@@ -2,6 +2,7 @@
 //! problems that are logged once.
 
 mod backoff;
+mod denied_access;
 mod encodings;
 mod file_stamp;
 mod file_thread;
@@ -21,6 +22,7 @@ mod root_cause;
 mod tls;
 
 pub(crate) use backoff::{Backoff, random_share};
+pub(crate) use denied_access::explain_denied_access;
 pub(crate) use file_stamp::FileStamps;
 pub use file_stamp::{CHECK_INTERVAL, FileStamp, FileWatch};
 pub(crate) use file_thread::FileThread;

@@ -1,5 +1,6 @@
 //! Opens files of the operator. Opening a named pipe waits for a writer, and a device has no end, so only regular files are opened.
 
+use super::explain_denied_access;
 use rustix::fs::OFlags;
 use std::fs::{File, OpenOptions};
 use std::io::{self, Error, ErrorKind};
@@ -13,7 +14,8 @@ use std::path::Path;
 pub(crate) fn open_regular_file(path: &Path) -> io::Result<File> {
     // It has no effect on a regular file, and opens a named pipe without waiting.
     let flags = OFlags::NONBLOCK.bits().cast_signed();
-    let file = OpenOptions::new().read(true).custom_flags(flags).open(path)?;
+    let opened = OpenOptions::new().read(true).custom_flags(flags).open(path);
+    let file = opened.map_err(|error| explain_denied_access(path, error))?;
     match file.metadata()?.file_type() {
         kind if kind.is_file() => Ok(file),
         kind if kind.is_dir() => Err(ErrorKind::IsADirectory.into()),

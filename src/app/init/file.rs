@@ -40,6 +40,11 @@ impl FirstTarget {
         self.token = token.map(file);
     }
 
+    /// Returns `true` if a password or a token stands in the file.
+    pub(super) fn has_plain_secret(&self) -> bool {
+        [&self.password, &self.token].into_iter().any(|secret| matches!(secret, Some(SecretValue::Plain(_))))
+    }
+
     /// Returns the keys that are still needed.
     pub(super) fn missing_keys(&self) -> Option<&'static str> {
         let credential = self.source.required().credential;

@@ -5,6 +5,7 @@ mod check;
 mod configuration;
 mod demo;
 mod help;
+mod init_mode;
 mod scrape;
 
 use crate::support::closed_port::ClosedPort;

@@ -122,8 +122,8 @@ const OWNERS: &[(&str, &[&str])] = &[
     ("hyper_util", &["serve/http/connection.rs"]),
     // Only export/queue/request_file.rs knows the format of requests on disk.
     ("crc32fast", &["export/queue/request_file.rs"]),
-    // poll/open_files.rs reads the limit of open files, and app/init/prompt.rs hides what is typed.
-    ("rustix", &["net/regular_file.rs", "poll/open_files.rs", "app/init/prompt.rs"]),
+    // poll/open_files.rs reads the limit of open files, app/init/prompt.rs hides what is typed, and net/denied_access.rs names the user.
+    ("rustix", &["net/denied_access.rs", "net/regular_file.rs", "poll/open_files.rs", "app/init/prompt.rs"]),
     // Digests, keyed hashes and random numbers; poll/totals_file.rs identifies a server by a digest, and config/web.rs computes a digest of the bytes that it parsed. ring is also rustls' provider.
     (
         "ring",
