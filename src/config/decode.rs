@@ -1,5 +1,6 @@
 //! Decodes the configuration file: a decoder with the context that its values depend on.
 
+use super::listeners::Listener;
 use super::map::{Item, Location};
 use super::template::Template;
 use super::yaml::{self, Positions, References};
@@ -22,6 +23,8 @@ pub(super) struct Decoder<'a> {
     pub has_receiver: bool,
     /// `true` if metrics are pushed over HTTP to a URL from which the URL of logs cannot be derived.
     pub logs_url_is_unknown: bool,
+    /// The listeners whose addresses are valid.
+    pub listeners: Vec<Listener>,
 }
 
 impl<'a> Decoder<'a> {
@@ -36,6 +39,7 @@ impl<'a> Decoder<'a> {
             has_state_dir: false,
             has_receiver: false,
             logs_url_is_unknown: false,
+            listeners: Vec::new(),
         }
     }
 

@@ -1,6 +1,7 @@
 //! The exporters: `export:`.
 
 use super::decode::{Decoder, is_true};
+use super::listeners::PULL_LISTENER;
 use super::map::{Item, Location};
 use super::otel::Signal;
 use super::schema::EXPORT;
@@ -30,6 +31,7 @@ impl Export {
         let export = Self::decode_keys(decoder, item);
         if is_disabled {
             decoder.warn(&Location::variable("OTEL_SDK_DISABLED"), "nothing is exported");
+            decoder.listeners.retain(|listener| listener.key != PULL_LISTENER);
             return Self::off();
         }
         if export.otlp.is_none() && export.prometheus.is_none() {

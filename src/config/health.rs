@@ -1,6 +1,7 @@
 //! The health endpoint: `health:`.
 
 use super::decode::Decoder;
+use super::listeners::Listener;
 use super::map::Item;
 use super::schema::HEALTH;
 
@@ -19,6 +20,7 @@ impl Health {
         let listen = listen?;
         let address = decoder.non_empty_text(&listen)?;
         decoder.ok_or_report(&listen.location, super::prometheus::check_listen(&address))?;
+        decoder.listeners.push(Listener { key: "health.listen", location: listen.location, address: address.clone() });
         Some(Self { listen: address })
     }
 }

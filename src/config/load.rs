@@ -6,7 +6,7 @@ use super::schema::{FILE, TARGET};
 use super::text::closest;
 use super::{
     Config, Environment, Export, Health, Problem, Problems, Prometheus, Protocol, Receive, Reload, Shard, SystemsFiles, Target,
-    TargetsFiles, TargetsHttp, Telemetry, otel, problem, target, yaml,
+    TargetsFiles, TargetsHttp, Telemetry, listeners, otel, problem, target, yaml,
 };
 use crate::net::{explain_denied_access, read_limited};
 use crate::source::{Source, SystemList, built_in_problems};
@@ -140,6 +140,7 @@ impl Config {
         let reload = Reload::decode(decoder, reload.as_ref());
         let health = health.and_then(|item| Health::decode(decoder, &item));
         let receive = receive.and_then(|item| Receive::decode(decoder, &item));
+        listeners::check(decoder);
         let shard = shard.and_then(|item| Shard::decode(decoder, &item));
         let has_own_receiver = telemetry.as_ref().is_some_and(|item| item.has_key("otlp"));
         let mut telemetry = decode_telemetry(decoder, telemetry.as_ref(), is_disabled);

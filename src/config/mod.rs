@@ -26,6 +26,7 @@ mod excerpt;
 mod export;
 mod fingerprint;
 mod health;
+mod listeners;
 mod load;
 mod log_files;
 mod origin;

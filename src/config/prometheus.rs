@@ -3,6 +3,7 @@
 use super::WebConfig;
 use super::access::{Auth, RateLimit};
 use super::decode::Decoder;
+use super::listeners::{Listener, PULL_LISTENER};
 use super::map::{Item, Location};
 use super::otel::from_variable;
 use super::schema::PROMETHEUS;
@@ -95,6 +96,8 @@ impl Prometheus {
         let created_lines = map.flag_or_default(decoder, "created_lines");
         decoder.finish(map);
         let (listen, listen_location) = decode_listen(decoder, listen.as_ref());
+        let listener = Listener { key: PULL_LISTENER, location: listen_location.clone(), address: listen.clone() };
+        decoder.listeners.push(listener);
         let problems = decoder.problems.len();
         let decoded_auth = auth.as_ref().map(|item| Auth::decode(decoder, item)).unwrap_or_default();
         let auth_is_valid = decoder.problems.len() == problems;
@@ -207,7 +210,9 @@ fn listen_from_environment(decoder: &mut Decoder<'_>) -> String {
     let port = |value: &str| value.parse::<u16>().map_err(|_| format!("{value:?} is not a valid port"));
     let host = |value: &str| {
         let host = if value.contains(':') && !value.starts_with('[') { format!("[{value}]") } else { value.to_owned() };
-        check_listen(&format!("{host}:0")).map(|()| host)
+        check_listen(&format!("{host}:0"))
+            .map_err(|_| format!("{value:?} is neither an IP address, such as 0.0.0.0, nor the name of a host"))
+            .map(|()| host)
     };
     let host = from_variable(decoder, |d| d.otel_variable("OTEL_EXPORTER_PROMETHEUS_HOST"), host);
     let port = from_variable(decoder, |d| d.otel_variable("OTEL_EXPORTER_PROMETHEUS_PORT"), port);
@@ -216,6 +221,9 @@ fn listen_from_environment(decoder: &mut Decoder<'_>) -> String {
 
 /// Checks that the text is a host and a port. Port 0 is any free port.
 pub(super) fn check_listen(text: &str) -> Result<(), String> {
+    if text.starts_with("unix:") || text.starts_with('/') {
+        return Err(format!("{text} is a Unix socket, which is not supported; write a host and a port, such as localhost:9464"));
+    }
     // The text may be a port without a host, or a host without a port.
     let is_port = text.parse::<u16>().is_ok();
     let after_scheme = text.split_once("://").map_or(text, |(_, rest)| rest);

@@ -2,6 +2,7 @@
 
 use super::ServerTls;
 use super::decode::Decoder;
+use super::listeners::Listener;
 use super::map::Item;
 use super::schema::RECEIVE;
 use std::path::Path;
@@ -46,6 +47,7 @@ impl Receive {
                 "credentials and records are sent over the network without encryption; set receive.tls, or put a proxy with TLS in front";
             decoder.warn(&listen.location, message);
         }
+        decoder.listeners.push(Listener { key: "receive.listen", location: listen.location, address: address.clone() });
         Some(Self { listen: address, tls, max_bytes })
     }
 }

@@ -6,6 +6,7 @@ mod configuration;
 mod demo;
 mod help;
 mod init_mode;
+mod listeners;
 mod scrape;
 
 use crate::support::closed_port::ClosedPort;
