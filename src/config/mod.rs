@@ -44,6 +44,7 @@ mod record_detail;
 mod reload;
 mod request;
 pub mod schema;
+mod sdk_variables;
 mod secret;
 mod server_tls;
 mod shard;

@@ -4,7 +4,7 @@ use super::decode::{Decoder, is_true};
 use super::map::{Item, Location};
 use super::otel::{self, Signal};
 use super::schema::{TELEMETRY, TELEMETRY_OTLP};
-use super::{Compression, Otlp, Protocol, Secret, Temporality, Tls};
+use super::{Compression, Otlp, Protocol, Secret, Temporality, Tls, sdk_variables};
 use crate::model::{is_metric_name_label, is_translatable};
 use std::time::Duration;
 
@@ -144,6 +144,7 @@ impl TelemetryOtlp {
             let message = "does not apply to telemetry.otlp, which always uses gRPC; set its endpoint in the file";
             decoder.warn(&Location::variable(&variable.name), message);
         }
+        sdk_variables::check(decoder);
         let shared = Otlp::decode_shared(decoder, &mut map, Signal::SelfTelemetry, Protocol::Grpc);
         let traces = map.flag_or_default(decoder, "traces");
         let metrics = map.flag_or_default(decoder, "metrics");

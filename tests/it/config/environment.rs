@@ -241,3 +241,41 @@ fn the_environment_configures_exports_without_a_file() {
     assert!(config.targets.is_empty() && config.export.otlp.is_some() && config.export.prometheus.is_none());
     assert_eq!((config.telemetry.log_level, config.telemetry.log_level.name()), (LogLevel::Off, "off"));
 }
+
+#[test]
+fn variables_that_the_sdk_ignores_are_warnings() {
+    let check = |file: &str, variables: &[(&str, &str)]| warnings(&good(&format!("{MAIL}telemetry: {file}"), variables));
+    let on = "{otlp: {endpoint: 'http://c:4317'}}";
+    for (variables, expected) in [
+        (
+            &[("OTEL_TRACES_SAMPLER", "always_offf")][..],
+            "OTEL_TRACES_SAMPLER: unknown sampler \"always_offf\"; did you mean always_off?; all traces are exported",
+        ),
+        (&[("OTEL_TRACES_SAMPLER", "always_off")], ""),
+        (&[("OTEL_TRACES_SAMPLER", "")], ""),
+        (&[("OTEL_TRACES_SAMPLER", "traceidratio"), ("OTEL_TRACES_SAMPLER_ARG", "0.1")], ""),
+        (
+            &[("OTEL_TRACES_SAMPLER", "traceidratio"), ("OTEL_TRACES_SAMPLER_ARG", "2")],
+            "OTEL_TRACES_SAMPLER: traceidratio needs OTEL_TRACES_SAMPLER_ARG, a number from 0 to 1; without it, all traces are exported",
+        ),
+        (
+            &[("OTEL_TRACES_SAMPLER", "parentbased_traceidratio")],
+            "OTEL_TRACES_SAMPLER: parentbased_traceidratio needs OTEL_TRACES_SAMPLER_ARG, a number from 0 to 1; without it, all traces are exported",
+        ),
+        (&[("OTEL_BSP_MAX_QUEUE_SIZE", "x")], "OTEL_BSP_MAX_QUEUE_SIZE: \"x\" is not a whole number; the variable is ignored"),
+        (&[("OTEL_BLRP_SCHEDULE_DELAY", "1s")], "OTEL_BLRP_SCHEDULE_DELAY: \"1s\" is not a whole number; the variable is ignored"),
+        (&[("OTEL_BSP_MAX_QUEUE_SIZE", "100")], ""),
+    ] {
+        let expected: Vec<&str> = Some(expected).filter(|text| !text.is_empty()).into_iter().collect();
+        assert_eq!(check(on, variables), expected, "{variables:?}");
+        assert_eq!(check("{}", variables), [""; 0], "nothing is exported");
+    }
+}
+
+#[test]
+fn an_invalid_host_is_named_without_the_port_that_completes_it() {
+    let warning = |host: &str| warnings(&good(MAIL, &[("OTEL_EXPORTER_PROMETHEUS_HOST", host)]));
+    let expected =
+        "OTEL_EXPORTER_PROMETHEUS_HOST: \"a b\" is neither an IP address, such as 0.0.0.0, nor the name of a host; the variable is ignored";
+    assert_eq!(warning("a b"), [expected]);
+}
