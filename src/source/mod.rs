@@ -52,7 +52,9 @@ pub use system::Source;
 pub use system_list::SystemList;
 pub use systems::{BUILT_IN_NAMES, GENERIC, SOURCES, built_in_problems, by_name};
 pub use ticket::Ticket;
-pub use window_rule::{WindowLength, WindowRule, check_placeholders, fill_placeholders, names_dates};
+pub use window_rule::{
+    Placeholders, WindowLength, WindowRule, check_placeholder_names, check_placeholders, fill_placeholders, names_dates,
+};
 
 pub use crate::format::json_paths::{Combine, Each, JsonPath, LabelSource, PathSeries, SeriesValue};
 pub use crate::format::prometheus::{TextFormat, check_complete};

@@ -89,6 +89,40 @@ pub fn check_placeholders(template: &str) -> Result<(), String> {
     Ok(())
 }
 
+/// The placeholders that a path may have.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Placeholders {
+    /// None: the path is used as it is.
+    None,
+    /// Those of a system without windows: the present time and the page.
+    EndAndOffset,
+    /// All: the window and the page.
+    All,
+}
+
+/// Checks that a path or a body has only these placeholders. In a body, other braces are text.
+///
+/// # Errors
+/// Returns one line about the placeholder that is not replaced.
+pub fn check_placeholder_names(template: &str, is_body: bool, known: Placeholders) -> Result<(), String> {
+    let names = template.split('{').skip(1).filter_map(|after| after.split_once('}')).map(|(name, _)| name);
+    for name in names {
+        let is_time = |time: &str| name == time || name.strip_prefix(time).is_some_and(|rest| rest.starts_with(':'));
+        let (is_start, is_known) = (is_time("start"), is_time("start") || is_time("end") || name == "offset");
+        let problem = match known {
+            Placeholders::EndAndOffset if is_start => {
+                "needs windows, because it is the start of one; set window of the first part (or windowed)"
+            }
+            Placeholders::None if is_known => "is not replaced in this path; remove it",
+            Placeholders::All | Placeholders::EndAndOffset if is_known => continue,
+            _ if is_body => continue,
+            _ => "is not a placeholder; use {start}, {end} or {offset}, and write braces as %7B and %7D",
+        };
+        return Err(format!("{{{name}}} {problem}"));
+    }
+    Ok(())
+}
+
 /// The value of a placeholder, or `None` if it is not one.
 fn value(name: &str, start: i64, end: i64, offset: u64, zone: &TimeZone) -> Option<String> {
     match name.split_once(':') {
@@ -141,6 +175,31 @@ mod tests {
         }
         let error = check_placeholders("/x?d={start:%J}").unwrap_err();
         assert!(error.starts_with("{start:%J} cannot be formatted: ") && !error.contains('\n'), "{error}");
+    }
+
+    #[test]
+    fn placeholders_that_are_not_replaced_are_found() {
+        use Placeholders::{All, EndAndOffset, None};
+        for (template, is_body, known, expected) in [
+            ("/x?s={start}&e={end:%Y}&o={offset}", false, All, ""),
+            ("/x?e={end}&o={offset}", false, EndAndOffset, ""),
+            ("/x?s={start}", false, EndAndOffset, "{start} needs windows"),
+            ("/x?s={start:%Y-%m-%d}", false, EndAndOffset, "{start:%Y-%m-%d} needs windows"),
+            (r#"{"query":{"from":"{start:%s}"}}"#, true, EndAndOffset, "{start:%s} needs windows"),
+            (r#"{"query":{"to":"{end}"}}"#, true, EndAndOffset, ""),
+            ("query {domains}", true, EndAndOffset, ""),
+            ("/x?a={foo}", false, All, "{foo} is not a placeholder"),
+            ("/x?a={started}", false, All, "{started} is not a placeholder"),
+            ("/x?a={Start}", false, All, "{Start} is not a placeholder"),
+            ("/x?a={offset:%s}", false, All, "{offset:%s} is not a placeholder"),
+            ("/x?a={}", false, All, "{} is not a placeholder"),
+            ("/login?t={end}", false, None, "{end} is not replaced"),
+            ("/login?t={x}", false, None, "{x} is not a placeholder"),
+            ("/login", false, None, ""),
+        ] {
+            let problem = check_placeholder_names(template, is_body, known).err().unwrap_or_default();
+            assert!(problem.starts_with(expected) && problem.is_empty() == expected.is_empty(), "{template}: {problem}");
+        }
     }
 
     #[test]

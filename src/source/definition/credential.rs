@@ -2,7 +2,7 @@
 
 use super::memory::Memory;
 use super::schema::{CREDENTIAL, TICKET};
-use crate::source::{Credential, JsonPath, Ticket};
+use crate::source::{Credential, JsonPath, Placeholders, Ticket};
 use crate::yaml::{Decoder, Item, Value};
 
 const KINDS: &[(&str, Credential)] = &[
@@ -56,7 +56,7 @@ fn header_name<'n>(decoder: &mut Decoder<'_>, item: &Item<'n>) -> Option<&'n str
 
 fn decode_ticket(decoder: &mut Decoder<'_>, memory: Memory, item: &Item<'_>) -> Option<Ticket> {
     let mut map = decoder.map(item, TICKET)?;
-    let path = map.take_required(decoder, "path").and_then(|item| super::request::decode_path(decoder, &item));
+    let path = map.take_required(decoder, "path").and_then(|item| super::request::decode_path(decoder, &item, Placeholders::None));
     let username = map.take("username").map_or(Some("username"), |item| header_name(decoder, &item));
     let password = map.take("password").map_or(Some("password"), |item| header_name(decoder, &item));
     let value = map.take_required(decoder, "value").and_then(|item| {

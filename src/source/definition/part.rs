@@ -6,7 +6,7 @@ use super::schema::{HINTS, PART};
 use super::{credential, pattern, request, rule, system, window};
 use crate::source::part::CLIENT_LIBRARY_FAMILIES;
 use crate::source::pattern::is_match;
-use crate::source::{Credential, Part, WindowRule};
+use crate::source::{Credential, Part, Placeholders, WindowRule};
 use crate::yaml::{Decoder, Item, Location, Value};
 
 /// The value of `identity` that accepts a response without any family of the server.
@@ -53,9 +53,10 @@ pub(super) fn decode<'n>(
     let rules = map.take("rules").map(|item| decoder.bounded_list(&item, RULES_MAX)).unwrap_or_default();
     decoder.finish(map);
 
-    let requests = requests_item.map(|item| decode_requests(decoder, memory, &item)).unwrap_or_default();
-    let mut rule_families = Vec::new();
     let windowed = windowed || window_rule.is_some();
+    let placeholders = if windowed { Placeholders::All } else { Placeholders::EndAndOffset };
+    let requests = requests_item.map(|item| decode_requests(decoder, memory, &item, placeholders)).unwrap_or_default();
+    let mut rule_families = Vec::new();
     let rules = rules.iter().filter_map(|item| rule::decode(decoder, memory, item, windowed, &mut rule_families)).collect();
     let (families, is_optional) = decode_identity(decoder, identity.as_ref(), rule_families);
     let name = name.zip(name_item.map(|item| decoder.value_location(&item)));
@@ -76,11 +77,11 @@ pub(super) fn decode<'n>(
     (name, part)
 }
 
-fn decode_requests(decoder: &mut Decoder<'_>, memory: Memory, item: &Item<'_>) -> Vec<crate::source::Request> {
+fn decode_requests(decoder: &mut Decoder<'_>, memory: Memory, item: &Item<'_>, placeholders: Placeholders) -> Vec<crate::source::Request> {
     let items = decoder.non_empty_list(item, REQUESTS_MAX, "requests");
     let (mut requests, mut formats) = (Vec::new(), Vec::new());
     for item in &items {
-        let (format, request) = request::decode(decoder, memory, item);
+        let (format, request) = request::decode(decoder, memory, item, placeholders);
         requests.extend(request);
         let Some(format) = format else { continue };
         if formats.contains(&format) {

@@ -6,7 +6,7 @@ use super::schema::REQUEST;
 use super::{series, system};
 use crate::model::FamilyType;
 use crate::source::systems::code;
-use crate::source::{PathSeries, Reader, Request, TARGET_URL, check_placeholders};
+use crate::source::{PathSeries, Placeholders, Reader, Request, TARGET_URL, check_placeholder_names, check_placeholders};
 use crate::yaml::text::suggestion;
 use crate::yaml::{Decoder, Item};
 
@@ -18,14 +18,20 @@ const CONTENT_TYPE_DEFAULT: &str = "application/json";
 /// The largest length of a path and of a body.
 const PATH_BYTES_MAX: usize = 4096;
 
-/// Decodes a request. The first value is its format.
-pub(super) fn decode(decoder: &mut Decoder<'_>, memory: Memory, item: &Item<'_>) -> (Option<String>, Option<Request>) {
+/// Decodes a request. The first value is its format. `placeholders`: those that its path and its body may have.
+pub(super) fn decode(
+    decoder: &mut Decoder<'_>,
+    memory: Memory,
+    item: &Item<'_>,
+    placeholders: Placeholders,
+) -> (Option<String>, Option<Request>) {
     let Some(mut map) = decoder.map(item, REQUEST) else { return (None, None) };
     let format = map.take("format").map(|item| system::decode_name(decoder, &item, &['.', '_', '-']));
-    let path = map.take_required(decoder, "path").and_then(|item| decode_path(decoder, &item));
+    let path = map.take_required(decoder, "path").and_then(|item| decode_path(decoder, &item, placeholders));
     let body = map.take("body").and_then(|item| {
         let body = decoder.non_empty_text(&item)?;
-        decoder.ok_or_report_value(&item, check_placeholders(&body))?;
+        let checked = check_placeholders(&body).and_then(|()| check_placeholder_names(&body, true, placeholders));
+        decoder.ok_or_report_value(&item, checked)?;
         Some(body)
     });
     let content_type = map.take("content_type");
@@ -103,13 +109,14 @@ fn decode_series(decoder: &mut Decoder<'_>, memory: Memory, item: &Item<'_>) -> 
     all
 }
 
-pub(super) fn decode_path<'n>(decoder: &mut Decoder<'_>, item: &Item<'n>) -> Option<&'n str> {
+/// Decodes a path that may have these placeholders.
+pub(super) fn decode_path<'n>(decoder: &mut Decoder<'_>, item: &Item<'n>, placeholders: Placeholders) -> Option<&'n str> {
     let path = decoder.raw_text(item)?;
     let problem = if path.len() > PATH_BYTES_MAX {
         format!("exceeds the limit of {PATH_BYTES_MAX} bytes")
     } else if path.contains(|c: char| c.is_whitespace() || c.is_control()) {
         format!("{path:?} has a space or a control character; write %20 for a space")
-    } else if let Err(problem) = check_placeholders(path) {
+    } else if let Err(problem) = check_placeholders(path).and_then(|()| check_placeholder_names(path, false, placeholders)) {
         problem
     } else if path == TARGET_URL || path.starts_with('/') {
         return Some(path);

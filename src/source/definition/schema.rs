@@ -202,7 +202,7 @@ pub static REQUEST: &[Key] = &[
         "path",
         Shape::AnyText,
         Required,
-        "The path and query. Empty: the target's URL is used unchanged. `{start}` and `{end}` are replaced by the window's first and last Unix second, both included, `{start:%Y-%m-%d}` by its date in the time zone of the window.",
+        "The path and query. Empty: the target's URL is used unchanged. `{start}` and `{end}` are replaced by the window's first and last Unix second, both included, `{start:%Y-%m-%d}` by its date in the time zone of the window. Without windows, `{end}` is the present time, and there is no `{start}`. Other placeholders are errors.",
     ),
     key("body", Shape::Text, Description("none: a GET request"), "The body of a POST request, with the same placeholders."),
     key("content_type", Shape::Text, Description("application/json"), "The media type of the body."),

@@ -162,6 +162,7 @@ mod tests {
             ("    credential: {ticket: {path: t, value: $.t, cookie: C, lifetime: 2h}}\n".to_owned(), "t must begin with /"),
             ("    credential: {ticket: {path: /t, value: '$[*]', cookie: C, lifetime: 2h}}\n".to_owned(), "select one value"),
             ("    credential: {ticket: {path: /t, value: $.t, cookie: 'C D', lifetime: 2h}}\n".to_owned(), "is not the name of a header"),
+            ("    credential: {ticket: {path: '/t?a={end}', value: $.t, cookie: C, lifetime: 2h}}\n".to_owned(), "{end} is not replaced"),
         ] {
             let result = load(&definition("{family: a, value: 1}", &more), "made-up.yaml");
             let problems = result.err().map(|problems| problems.to_string()).unwrap_or_default();
@@ -177,3 +178,12 @@ mod tests {
         assert!(problems.contains("{start:%J} cannot be formatted"), "{problems}");
     }
 }
+        for (window, path, problem) in [
+            ("", "/x?d={start}", "{start} needs windows"),
+            ("    window: {every: day}\n", "/x?d={start}&e={end}", ""),
+            ("    window: {every: day}\n", "/x?d={foo}", "{foo} is not a placeholder"),
+        ] {
+            let result = load(&definition("{family: a, value: 1}", window).replace("/x", &format!("'{path}'")), "made-up.yaml");
+            let problems = result.err().map(|problems| problems.to_string()).unwrap_or_default();
+            assert!(problems.contains(problem) && problems.is_empty() == problem.is_empty(), "{path}: {problems}");
+        }
