@@ -32,7 +32,7 @@ impl Buckets {
     /// The repair that omitting the histogram counts as.
     pub fn finish(mut self) -> Result<(Histogram, Repairs), Repair> {
         if self.counts.len() > BUCKETS_MAX {
-            return Err(Repair::InconsistentHistogram);
+            return Err(Repair::TooManyBuckets);
         }
         let mut repairs = self.sort();
         let to_u64 = |n: f64| whole_count(n).ok_or(Repair::InconsistentHistogram);
@@ -143,6 +143,6 @@ mod tests {
         assert_eq!(finish(&[(1.0, 1.5), (2.0, 0.5), (INF, 1.0)], Some(3.0)), Err(Repair::InconsistentHistogram), "not cumulative");
         assert_eq!(finish(&[], Some(0.5)), Err(Repair::InconsistentHistogram));
         let many: Vec<(f64, f64)> = (0..=BUCKETS_MAX).map(|bound| (bound as f64, 1.0)).collect();
-        assert_eq!(finish(&many, Some(1.0)), Err(Repair::InconsistentHistogram));
+        assert_eq!(finish(&many, Some(1.0)), Err(Repair::TooManyBuckets));
     }
 }

@@ -74,9 +74,13 @@ fn read_within(limits: ReadingLimits, body: String, declared: Option<TextFormat>
                 let Some(line) = reader.next_line() else { break };
                 if reader.read_line(line).is_none() {
                     reader.out.discard_labels();
-                    reader.out.repair(Repair::Unreadable);
-                    first_unreadable.get_or_insert(line);
-                    last_unreadable = Some(line);
+                    if std::mem::take(&mut reader.has_too_many_labels) {
+                        reader.out.repair(Repair::TooManyLabels);
+                    } else {
+                        reader.out.repair(Repair::Unreadable);
+                        first_unreadable.get_or_insert(line);
+                        last_unreadable = Some(line);
+                    }
                 }
             }
             if reader.exceeds_limits() {
@@ -93,8 +97,9 @@ fn read_within(limits: ReadingLimits, body: String, declared: Option<TextFormat>
         }
         match (reader.out.series(), first_unreadable) {
             (0, Some(line)) => Err(ReadError::Malformed(format!("no line of it is a sample; the first one is `{}`", quote(line)))),
-            (0, None) if reader.out.has_repairs() => Err(ReadError::Malformed("no line is a valid sample".to_owned())),
-            (0, None) => Err(ReadError::Empty),
+            (0, None) => Err(reader.out.main_repair().map_or(ReadError::Empty, |repair| {
+                ReadError::Malformed(format!("no line is a valid sample: it has {}", repair.description()))
+            })),
             _ => match truncated_line(text, last_unreadable, last_line) {
                 Some(line) => Err(ReadError::Malformed(format!("it is truncated: its last line `{}` has no line feed", quote(line)))),
                 None => Ok(()),

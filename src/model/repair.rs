@@ -12,6 +12,12 @@ pub enum Repair {
     InvalidUtf8,
     /// A label value or help text over the limit; cut.
     LabelTooLong,
+    /// A series with more labels than the limit, or with a label name beyond the number of names of a response; dropped.
+    TooManyLabels,
+    /// A histogram with more buckets than the limit, which is dropped, or a summary with more quantiles, of which the first are kept.
+    TooManyBuckets,
+    /// A canonical point beyond the number of points of a metric; omitted.
+    TooManyPoints,
     /// NaN or infinity as the value of a count; dropped.
     NonFinite,
     /// An unsigned gauge that fell below zero and became a number up to 2^64; dropped.
@@ -53,11 +59,14 @@ pub enum Repair {
 
 impl Repair {
     /// All kinds, in the order of their numbers.
-    pub const ALL: [Self; 22] = [
+    pub const ALL: [Self; 25] = [
         Self::Unreadable,
         Self::Unescaped,
         Self::InvalidUtf8,
         Self::LabelTooLong,
+        Self::TooManyLabels,
+        Self::TooManyBuckets,
+        Self::TooManyPoints,
         Self::NonFinite,
         Self::Underflow,
         Self::OutOfRange,
@@ -84,6 +93,7 @@ impl Repair {
         match self {
             Self::Unreadable | Self::NonFinite | Self::OutOfRange | Self::InconsistentHistogram => true,
             Self::MissingCount | Self::Misnamed | Self::Forged => true,
+            Self::TooManyLabels | Self::TooManyBuckets => true,
             // Concerns gauges, which have no start time.
             Self::Underflow => false,
             // The series is kept.
@@ -91,7 +101,7 @@ impl Repair {
             Self::MistypedCounter | Self::Held | Self::AmbiguousTargetInfo | Self::NameCollision => false,
             Self::Unsupported | Self::ExemplarDropped | Self::NonFiniteSum | Self::UntranslatableName => false,
             // Concerns canonical points only (`Reading::has_all_sums`, `Snapshot::unknown_metrics`).
-            Self::IncompleteSum => false,
+            Self::IncompleteSum | Self::TooManyPoints => false,
         }
     }
 
@@ -103,6 +113,9 @@ impl Repair {
             Self::Unescaped => "unescaped",
             Self::InvalidUtf8 => "invalid_utf8",
             Self::LabelTooLong => "label_too_long",
+            Self::TooManyLabels => "too_many_labels",
+            Self::TooManyBuckets => "too_many_buckets",
+            Self::TooManyPoints => "too_many_points",
             Self::NonFinite => "non_finite",
             Self::Underflow => "underflow",
             Self::OutOfRange => "out_of_range",
@@ -132,6 +145,13 @@ impl Repair {
             Self::Unescaped => "an unescaped quote or backslash in a label or help text; read as intended",
             Self::InvalidUtf8 => "bytes that are not UTF-8; each is replaced by ?",
             Self::LabelTooLong => "a label value or help text over the limit; cut",
+            Self::TooManyLabels => {
+                "a series with more than 64 labels, or with a new label name after 60,000 others (docs/limits.md); dropped"
+            }
+            Self::TooManyBuckets => {
+                "a histogram with more than 1,000 buckets, dropped, or a summary with more than 1,000 quantiles, cut (docs/limits.md)"
+            }
+            Self::TooManyPoints => "a canonical point beyond 1,000 of its metric (docs/limits.md); omitted",
             Self::NonFinite => "NaN or infinity as the value of a count; dropped",
             Self::Underflow => "an unsigned gauge that fell below zero and became a number up to 2^64; dropped",
             Self::OutOfRange => {

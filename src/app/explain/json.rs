@@ -1,6 +1,7 @@
 //! The explanation as JSON for other programs.
 
-use super::report::{Contribution, ExplainedValue, Explanation, RuleReference, reason_without_point};
+use super::reason;
+use super::report::{Contribution, ExplainedValue, Explanation, RuleReference};
 use super::{rule_text, text};
 use crate::model::{Attributes, Metric};
 use crate::source::{TracedSeries, TracedValue};
@@ -27,7 +28,7 @@ fn target(explanation: &Explanation) -> Value {
         value
     });
     let unmapped = explanation.unmapped.iter().map(
-        |entry| json!({"rule": rule(&entry.rule), "series": entry.series.as_ref().map(native), "reason": reason_without_point(entry)}),
+        |entry| json!({"rule": rule(&entry.rule), "series": entry.series.as_ref().map(native), "reason": reason::without_point(entry)}),
     );
     let unmatched = explanation.unmatched.iter().map(|unmatched| json!({"rule": rule(&unmatched.rule), "reason": unmatched.reason}));
     let unused = explanation.unused.iter().map(|family| {

@@ -1,6 +1,7 @@
 //! `postmeter explain`: shows which native series each canonical point comes from, and what no rule uses.
 
 mod json;
+mod reason;
 mod report;
 mod rule_text;
 mod text;

@@ -1,8 +1,9 @@
 //! The explanation of one reading: which native series each canonical point comes from, and what is not used.
 
+use super::reason;
 use crate::model::{Attributes, Metric, Point, Repair, Repairs, Snapshot};
 use crate::net::Redactor;
-use crate::source::{Rule, SkippedRule, Source, Trace, TracedEntry, TracedFamily, TracedRule, TracedSeries, Transform};
+use crate::source::{Omission, Rule, SkippedRule, Source, Trace, TracedEntry, TracedFamily, TracedRule, TracedSeries};
 use std::borrow::Cow;
 use std::collections::HashMap;
 
@@ -69,8 +70,8 @@ pub(super) struct Contribution {
     pub(super) rule: RuleReference,
     pub(super) series: Option<TracedSeries>,
     pub(super) invalid: Option<Repair>,
-    /// `true` if an earlier rule has produced the point.
-    pub(super) is_superseded: bool,
+    /// The reason why the series has no point, if it is not one of its labels.
+    pub(super) omission: Option<Omission>,
 }
 
 /// A rule and its position.
@@ -94,15 +95,15 @@ type SeriesKey = (&'static str, Vec<(&'static str, String)>);
 
 impl Explanation {
     /// Explains the snapshot of one mapping. Secrets in label values are redacted.
-    pub(super) fn new(target: String, source: &'static Source, snapshot: &Snapshot, trace: Trace, secrets: &Redactor) -> Self {
+    pub(super) fn new(target: String, source: &'static Source, snapshot: &Snapshot, mut trace: Trace, secrets: &Redactor) -> Self {
         let rules: Vec<RuleReference> = trace.rules.iter().map(reference).collect();
         let mut by_point: HashMap<SeriesKey, Vec<Contribution>> = HashMap::new();
         let mut order: Vec<(&'static Metric, Attributes)> = Vec::new();
         let mut unmapped = Vec::new();
-        for entry in trace.entries {
+        for entry in std::mem::take(&mut trace.entries) {
             let Some(rule) = rules.get(entry.rule).copied() else { continue };
-            let TracedEntry { series, attributes, invalid, is_superseded, .. } = entry;
-            let contribution = Contribution { rule, series: series.map(|series| redacted(series, secrets)), invalid, is_superseded };
+            let TracedEntry { series, attributes, invalid, omission, .. } = entry;
+            let contribution = Contribution { rule, series: series.map(|series| redacted(series, secrets)), invalid, omission };
             let Some(attributes) = attributes else {
                 unmapped.push(contribution);
                 continue;
@@ -127,7 +128,7 @@ impl Explanation {
         }
         let omitted = order.into_iter().filter_map(|(metric, attributes)| {
             let contributions = by_point.remove(&key(metric, &attributes))?;
-            let reason = reason_of_omission(&contributions, &trace.families, secrets);
+            let reason = reason::of_point(metric, &contributions, &trace, secrets);
             Some(OmittedPoint { metric, attributes, reason, contributions })
         });
         let mut explanation = Self {
@@ -197,41 +198,6 @@ fn unmatched(rules: &[TracedRule]) -> Vec<UnmatchedRule> {
     let order = |name: &str| parts.iter().position(|part| *part == name);
     unmatched.sort_by_key(|unmatched| (unmatched.reason, order(unmatched.rule.part), unmatched.rule.number));
     unmatched
-}
-
-fn reason_of_omission(contributions: &[Contribution], families: &[TracedFamily], secrets: &Redactor) -> Cow<'static, str> {
-    let unreadable = |contribution: &Contribution| {
-        let part = contribution.rule.part;
-        let family = contribution.series.as_ref().and_then(|series| families.iter().find(|f| f.part == part && f.name == series.family))?;
-        let reason = family.unreadable.as_ref()?;
-        Some(secrets.redacted(format!("{} cannot be read: {reason}", family.name)))
-    };
-    if let Some((contribution, repair)) = contributions.iter().find_map(|contribution| Some((contribution, contribution.invalid?))) {
-        return match unreadable(contribution).filter(|_| repair == Repair::NonFinite) {
-            Some(reason) => reason.into(),
-            None => repair.description().into(),
-        };
-    }
-    if contributions.iter().all(|contribution| contribution.series.is_none()) {
-        return "the response is partly unreadable, so a missing series does not mean 0".into();
-    }
-    if let Some(reason) = contributions.iter().find_map(unreadable) {
-        return reason.into();
-    }
-    "a part of the sum is missing, or the point was replaced or exceeds a limit".into()
-}
-
-/// Returns the reason why a series that a rule takes has no point.
-pub(super) fn reason_without_point(contribution: &Contribution) -> &'static str {
-    let rule = contribution.rule.rule;
-    if contribution.is_superseded {
-        return "an earlier rule has produced the point";
-    }
-    match rule.transform {
-        Transform::OneMinusShareOf(_) => "the value is calculated from the increase between two polls",
-        _ if rule.detail.is_some() => "there is no total that the detail could split",
-        _ => "a label is missing or empty, or its value is not in the rule's table",
-    }
 }
 
 fn redacted(mut series: TracedSeries, secrets: &Redactor) -> TracedSeries {

@@ -1,6 +1,7 @@
 //! The explanation as text for people.
 
-use super::report::{Contribution, ExplainedValue, Explanation, RuleReference, reason_without_point};
+use super::reason;
+use super::report::{Contribution, ExplainedValue, Explanation, RuleReference};
 use super::rule_text;
 use crate::model::{Attributes, FamilyType, Metric};
 use crate::net::Escaped;
@@ -100,7 +101,8 @@ fn unmapped(out: &mut String, explanation: &Explanation) {
     }
     title(out, "Series that have no point", explanation.unmapped.len());
     let shown = &explanation.unmapped[..explanation.unmapped.len().min(UNMAPPED_SHOWN_MAX)];
-    let is_same = |a: &Contribution, b: &Contribution| std::ptr::eq(a.rule.rule, b.rule.rule) && a.is_superseded == b.is_superseded;
+    let is_same =
+        |a: &Contribution, b: &Contribution| std::ptr::eq(a.rule.rule, b.rule.rule) && reason::without_point(a) == reason::without_point(b);
     for same_rule in shown.chunk_by(is_same) {
         for contribution in same_rule {
             if let Some(series) = &contribution.series {
@@ -108,7 +110,7 @@ fn unmapped(out: &mut String, explanation: &Explanation) {
             }
         }
         if let Some(first) = same_rule.first() {
-            let _ = writeln!(out, "      {}: {}", rule_line(&first.rule), reason_without_point(first));
+            let _ = writeln!(out, "      {}: {}", rule_line(&first.rule), reason::without_point(first));
         }
     }
     if explanation.unmapped.len() > shown.len() {

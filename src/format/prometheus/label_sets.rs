@@ -46,11 +46,16 @@ impl<'a> Reader<'_, 'a> {
             }
         }
         if !is_named {
+            self.has_too_many_labels = error == LabelError::TooMany;
             return None;
         }
         let quotes = match labels::parse_lenient(inside, labels) {
             Ok(set) => return with_value(set, is_named),
             Err(LabelError::Invalid) => return None,
+            Err(LabelError::TooMany) => {
+                self.has_too_many_labels = true;
+                return None;
+            }
             Err(LabelError::Unclosed { quotes }) => quotes,
         };
         // If the value contains an odd number of quotes, it either ends on this line, which is then not a sample, or continues.

@@ -37,6 +37,8 @@ pub(super) enum LabelError {
     Unclosed { quotes: usize },
     /// The text does not follow the grammar.
     Invalid,
+    /// There are more labels than a series may have.
+    TooMany,
 }
 
 /// Reads the labels after an opening brace as Prometheus does. If `is_named`, the name of the metric is before the brace.
@@ -83,7 +85,7 @@ pub(super) fn parse_strict<'a>(text: &'a str, is_named: bool, labels: &mut Vec<L
         labels.push((name, value));
         // One more is allowed, because one of them may be `le`.
         if labels.len() > LABELS_PER_SERIES_MAX + 1 {
-            return Err(LabelError::Invalid);
+            return Err(LabelError::TooMany);
         }
         at = end;
     }
@@ -126,7 +128,7 @@ pub(super) fn parse_lenient<'a>(text: &'a str, labels: &mut Vec<Label<'a>>) -> R
         let (value, after) = parse_lenient_value(inside, &quotes, &mut unescaped)?;
         labels.push((Cow::Borrowed(name), value));
         if labels.len() > LABELS_PER_SERIES_MAX + 1 {
-            return Err(LabelError::Invalid);
+            return Err(LabelError::TooMany);
         }
         rest = after;
     }

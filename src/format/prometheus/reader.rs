@@ -47,6 +47,8 @@ pub(super) struct Reader<'b, 'a> {
     pub(super) next_closing: Option<Option<usize>>,
     /// The number of bytes that may still be searched without success.
     pub(super) search_bytes_left: usize,
+    /// `true` if the last line that is not a sample has too many labels.
+    pub(super) has_too_many_labels: bool,
     /// The line of a label value that never ends.
     pub(super) unclosed_line: Option<&'a str>,
 }
@@ -80,6 +82,7 @@ impl<'b, 'a> Reader<'b, 'a> {
             labels: Vec::new(),
             next_closing: None,
             search_bytes_left: SEARCHES_OF_BODY_MAX * text.len() + SEARCH_BYTES_MIN,
+            has_too_many_labels: false,
             unclosed_line: None,
         }
     }

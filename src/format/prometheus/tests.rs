@@ -160,7 +160,10 @@ fn other_documents_are_errors() {
         ("{\"a\": 1}", malformed("{\"a\": 1}")),
         ("{\n  \"x\": {\"type\": \"gauge\", \"value\": 1}\n}", malformed("{")),
         ("Service Unavailable", malformed("Service Unavailable")),
-        ("# TYPE x histogram\nx_bucket{le=\"1\"} 7\nx_count 5\n", Err(ReadError::Malformed("no line is a valid sample".to_owned()))),
+        (
+            "# TYPE x histogram\nx_bucket{le=\"1\"} 7\nx_count 5\n",
+            Err(ReadError::Malformed(format!("no line is a valid sample: it has {}", Repair::InconsistentHistogram.description()))),
+        ),
     ] {
         for read in [read, read_unterminated] {
             assert_eq!(read(text.to_owned()).map(|families| families.series()), expected, "{text:?}");

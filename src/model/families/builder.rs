@@ -245,9 +245,10 @@ impl<'a> FamiliesBuilder<'a> {
         let timestamp = self.timestamp.take();
         let labels = self.end_of_labels();
         let labels_len = self.out.labels.len() - labels;
-        if labels_len > LABELS_PER_SERIES_MAX || std::mem::take(&mut self.has_unstored_name) || self.has_duplicate_name(labels) {
+        let exceeds_limit = std::mem::take(&mut self.has_unstored_name) || labels_len > LABELS_PER_SERIES_MAX;
+        if exceeds_limit || self.has_duplicate_name(labels) {
             self.out.labels.truncate(labels);
-            self.repair(Repair::Unreadable);
+            self.repair(if exceeds_limit { Repair::TooManyLabels } else { Repair::Unreadable });
             return;
         }
         if !self.can_add_series() {

@@ -135,11 +135,11 @@ mod tests {
     use crate::model::Repair;
 
     #[test]
-    fn a_series_with_too_many_different_label_names_is_unreadable() {
+    fn a_series_beyond_the_number_of_label_names_is_dropped() {
         let mut page: String = (0..LABEL_NAMES_MAX + 2).map(|n| format!("x{{l{n}=\"{n}\"}} 1\n")).collect();
         page += "x{l7=\"a\",l8=\"b\"} 2\nx{l9=\"c\",new=\"d\"} 3\n";
         let families = prometheus::read(page).unwrap();
-        assert_eq!((families.series(), families.repairs().get(Repair::Unreadable)), (LABEL_NAMES_MAX + 1, 3));
+        assert_eq!((families.series(), families.repairs().get(Repair::TooManyLabels)), (LABEL_NAMES_MAX + 1, 3));
         let last = families.sample(LABEL_NAMES_MAX as u32).unwrap();
         assert_eq!(last.labels().collect::<Vec<_>>(), [("l7", "a"), ("l8", "b")]);
     }

@@ -29,9 +29,9 @@ impl Families {
         self.unreadable_reasons.iter().find(|known| *known.family == *family).map(|known| &*known.reason)
     }
 
-    /// Returns true if the value NaN stands for one that is not known.
+    /// Returns true if the value NaN stands for one that is not known, which the reader has counted as a repair.
     #[must_use]
-    pub(in crate::model) fn has_unknown_values(&self) -> bool {
+    pub fn has_unknown_values(&self) -> bool {
         !self.unreadable_reasons.is_empty()
     }
 

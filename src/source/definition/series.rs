@@ -176,8 +176,6 @@ mod tests {
         let text = definition("{family: a, value: 1}", "").replace("/x", "/x?d={start:%J}");
         let problems = load(&text, "made-up.yaml").map(|_| ()).unwrap_err().to_string();
         assert!(problems.contains("{start:%J} cannot be formatted"), "{problems}");
-    }
-}
         for (window, path, problem) in [
             ("", "/x?d={start}", "{start} needs windows"),
             ("    window: {every: day}\n", "/x?d={start}&e={end}", ""),
@@ -187,3 +185,5 @@ mod tests {
             let problems = result.err().map(|problems| problems.to_string()).unwrap_or_default();
             assert!(problems.contains(problem) && problems.is_empty() == problem.is_empty(), "{path}: {problems}");
         }
+    }
+}

@@ -5,6 +5,7 @@ mod contribution;
 mod detail;
 mod fallback;
 mod histograms;
+mod limited_points;
 mod share;
 mod window;
 
@@ -13,7 +14,7 @@ use super::carried::{Present, carry_of};
 use super::counter_memory::CounterMemory;
 use super::part_families::{PartFamilies, TakenSeries};
 use super::points::{Addend, Points};
-use super::{Context, Trace};
+use super::{Context, Omission, Trace};
 use crate::model::{Attributes, Kind, Metric, Number, Point, Repair, Snapshot, Value, identity_of_point, scale};
 use crate::source::{Part, Rule, Source, Take, Transform};
 use contribution::{identities_of_sums_with, omit};
@@ -44,6 +45,8 @@ pub(super) struct Mapping<'a> {
     partial_histograms: Vec<(&'static Metric, Attributes)>,
     /// The metrics to whose points rules of several parts may contribute.
     shared_metrics: HashSet<&'static str>,
+    /// The reader of the current part has counted the values that are NaN.
+    is_nan_counted: bool,
     /// The part whose rule is applied, if a point without this part would be wrong.
     contributing: Option<&'static str>,
     /// The rules that found series in the window, for windowed systems.
@@ -53,7 +56,7 @@ pub(super) struct Mapping<'a> {
 impl<'a> Mapping<'a> {
     pub(super) fn new(snapshot: Snapshot, memory: &'a mut CounterMemory, context: &'a Context, source: &Source) -> Self {
         if let Some(trace) = &mut memory.trace {
-            trace.start();
+            trace.start(source.windowed && context.sliding);
         }
         memory.summands.start(context.now);
         memory.contributions.start(context.now);
@@ -68,13 +71,16 @@ impl<'a> Mapping<'a> {
             gauge_max: if source.gauges_underflow { GAUGE_MAX } else { INTEGER_MAX },
             partial_histograms: Vec::new(),
             shared_metrics: metrics_of_several_parts(source),
+            is_nan_counted: false,
             contributing: None,
             window: source.windowed.then(WindowContents::default),
         }
     }
 
     pub(super) fn repair(&mut self, repair: Repair) {
-        self.snapshot.repairs.count(repair);
+        if repair != Repair::NonFinite || !self.is_nan_counted {
+            self.snapshot.repairs.count(repair);
+        }
     }
 
     /// Counts the repair of a value without which a point of this metric is omitted.
@@ -98,6 +104,7 @@ impl<'a> Mapping<'a> {
     /// Applies a rule of a part that is not a detail.
     pub(super) fn apply(&mut self, part: &'static Part, rule: &'static Rule, families: &PartFamilies<'_>) {
         self.contributing = self.contributes(rule).then_some(part.name);
+        self.is_nan_counted = families.has_counted_nan();
         match rule.transform {
             Transform::OneMinusShareOf(whole) => self.map_share(rule, whole, families),
             Transform::Accumulate => self.accumulate(rule, families),
@@ -149,7 +156,7 @@ impl<'a> Mapping<'a> {
             let Some(attributes) = rule.attributes_of(&series.sample, has_patterns) else { continue };
             absent.retain(|other| *other != attributes);
             if earlier.as_mut().is_some_and(|earlier| self.is_settled(rule, &attributes, earlier)) {
-                self.trace(|trace| trace.supersede(index));
+                self.trace(|trace| trace.omit(index, Omission::Superseded));
                 continue;
             }
             let mut value = taken(rule.take, series.sample.value());
@@ -159,6 +166,7 @@ impl<'a> Mapping<'a> {
                 *n = scale(*n, rule.scale);
                 // A server that does not know a time reports 0 or, like Go, a time before 1970.
                 if *n <= 0.0 {
+                    self.trace(|trace| trace.omit(index, Omission::UnknownTime));
                     continue;
                 }
             }
@@ -210,9 +218,7 @@ impl<'a> Mapping<'a> {
         let zero = if families.may_lack(rule) { f64::NAN } else { 0.0 };
         for attributes in absent {
             if !earlier.as_mut().is_some_and(|earlier| self.is_settled(rule, &attributes, earlier)) {
-                self.trace(|trace| trace.zero(&attributes));
-                self.contribute(rule, &attributes);
-                self.points.add(rule.metric, attributes, zero, Addend::of(rule, true));
+                self.add_zero(rule, attributes, zero);
             }
         }
     }
@@ -249,9 +255,12 @@ impl<'a> Mapping<'a> {
     /// Adds a value to its point. An invalid value invalidates the point.
     fn add(&mut self, rule: &'static Rule, attributes: Attributes, value: Result<f64, Repair>) {
         self.contribute(rule, &attributes);
+        let traced = self.memory.trace.is_some().then(|| attributes.clone());
         let is_added = self.points.add(rule.metric, attributes, value.unwrap_or(f64::NAN), Addend::of(rule, false));
-        if let Some(repair) = value.err().or((!is_added).then_some(Repair::Unreadable)) {
-            self.omit_value(rule.metric, repair);
+        match value {
+            Err(repair) => self.omit_value(rule.metric, repair),
+            Ok(_) if !is_added => self.exceed_points(rule.metric, traced.as_ref()),
+            Ok(_) => {}
         }
     }
 

@@ -21,6 +21,8 @@ pub(super) struct PartFamilies<'a> {
     unknown_labels: Vec<(&'a str, &'static str)>,
     /// `true` if something could not be read, and its family is unknown.
     has_unreadable: bool,
+    /// `true` if the value NaN stands for one that the reader has counted as unreadable.
+    has_counted_nan: bool,
     /// The part has one page, and no series is in it twice.
     are_series_unique: bool,
 }
@@ -48,13 +50,15 @@ impl<'a> PartFamilies<'a> {
         let patterns: Vec<&'static str> = families.keys().copied().filter(|name| is_pattern(name)).collect();
         let (mut contradicted, mut lost, mut has_unreadable) = (HashSet::new(), Vec::new(), false);
         let mut unknown_labels = Vec::new();
-        let mut pages = 0;
+        let (mut pages, mut has_counted_nan) = (0, false);
         let mut are_series_unique = true;
         for (_, page) in read.iter().filter(|(other, _)| other.name == part.name) {
             pages += 1;
             are_series_unique &= pages == 1 && page.are_series_unique();
-            has_unreadable |= [Repair::Unreadable, Repair::Forged].iter().any(|repair| page.repairs().get(*repair) > 0);
             unknown_labels.extend(page.unknown_labels());
+            has_unreadable |=
+                [Repair::Unreadable, Repair::TooManyLabels, Repair::Forged].iter().any(|repair| page.repairs().get(*repair) > 0);
+            has_counted_nan |= page.has_unknown_values();
             contradicted.extend(page.inconsistent_histograms());
             let is_needed = |family: &str| families.contains_key(family) || patterns.iter().any(|pattern| matches(pattern, family));
             lost.extend(page.unreadable_histograms().filter(|(family, _)| is_needed(family)));
@@ -68,7 +72,12 @@ impl<'a> PartFamilies<'a> {
                 }
             }
         }
-        Self { part, families, contradicted, lost, unknown_labels, has_unreadable, are_series_unique }
+        Self { part, families, contradicted, lost, unknown_labels, has_unreadable, has_counted_nan, are_series_unique }
+    }
+
+    /// Returns `true` if the reader of the response has counted the values that are NaN.
+    pub(super) fn has_counted_nan(&self) -> bool {
+        self.has_counted_nan
     }
 
     /// Returns `true` if a series that the rule does not find may be in the response, but unreadable.

@@ -25,6 +25,8 @@ pub struct Trace {
     pub entries: Vec<TracedEntry>,
     /// The native families of the responses.
     pub families: Vec<TracedFamily>,
+    /// `true` if the window moves with the clock, so that its sums are not counters.
+    pub is_sliding: bool,
     /// The number of series that exceed [`TRACED_SERIES_MAX`].
     pub series_omitted: u64,
     /// Advice of diagnoses that applies if a value that is not 0 rises from now on.
@@ -59,6 +61,17 @@ pub enum SkippedRule {
     Detail,
 }
 
+/// A reason why a series that a rule took has no point, besides its labels.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Omission {
+    /// An earlier rule has produced the point, so that this fallback does not.
+    Superseded,
+    /// The value is a time of 0 or before 1970, so the age is not known.
+    UnknownTime,
+    /// The series is a share of a whole, and one of the two is missing or is not a number.
+    UnknownWhole,
+}
+
 /// A native series, or a point without one, and what became of it.
 #[derive(Clone, Debug)]
 pub struct TracedEntry {
@@ -70,8 +83,8 @@ pub struct TracedEntry {
     pub attributes: Option<Attributes>,
     /// The repair, if the value is invalid.
     pub invalid: Option<Repair>,
-    /// `true` if an earlier rule has produced the point, so that this fallback does not.
-    pub is_superseded: bool,
+    /// The reason why the series has no point, if it is not one of its labels.
+    pub omission: Option<Omission>,
     /// The identity of the series.
     identity: u64,
 }
@@ -130,9 +143,9 @@ impl CounterMemory {
 }
 
 impl Trace {
-    /// Starts the trace of a mapping.
-    pub(super) fn start(&mut self) {
-        *self = Self::default();
+    /// Starts the trace of a mapping. `is_sliding`: its window moves with the clock.
+    pub(super) fn start(&mut self, is_sliding: bool) {
+        *self = Self { is_sliding, ..Self::default() };
     }
 
     /// Adds a rule that is applied next, or skipped.
@@ -153,7 +166,7 @@ impl Trace {
         // The name of the family is added at the end.
         let series = Some(TracedSeries::new("", sample));
         let rule = self.rules.len() - 1;
-        self.entries.push(TracedEntry { rule, series, attributes: None, invalid: None, is_superseded: false, identity });
+        self.entries.push(TracedEntry { rule, series, attributes: None, invalid: None, omission: None, identity });
     }
 
     /// Sets the point of a series of the current rule. `index` counts the series that the rule has taken.
@@ -163,10 +176,18 @@ impl Trace {
         }
     }
 
-    /// Marks a series of the current rule: an earlier rule has produced its point.
-    pub(super) fn supersede(&mut self, index: usize) {
+    /// Sets the reason why a series of the current rule has no point.
+    pub(super) fn omit(&mut self, index: usize, omission: Omission) {
         if let Some(entry) = self.entries.get_mut(self.first_entry + index) {
-            entry.is_superseded = true;
+            entry.omission = Some(omission);
+        }
+    }
+
+    /// Marks the series of the current rule with these attributes: their point exceeds the number of points of the metric.
+    pub(super) fn exceed_points(&mut self, attributes: &Attributes) {
+        let of_rule = self.entries.get_mut(self.first_entry..).unwrap_or_default();
+        for entry in of_rule.iter_mut().filter(|entry| entry.attributes.as_ref() == Some(attributes)) {
+            entry.invalid.get_or_insert(Repair::TooManyPoints);
         }
     }
 
@@ -175,7 +196,7 @@ impl Trace {
         if !self.rules.is_empty() && self.entries.len() < TRACED_SERIES_MAX {
             let rule = self.rules.len() - 1;
             let attributes = Some(attributes.clone());
-            self.entries.push(TracedEntry { rule, series: None, attributes, invalid: None, is_superseded: false, identity: 0 });
+            self.entries.push(TracedEntry { rule, series: None, attributes, invalid: None, omission: None, identity: 0 });
         }
     }
 

@@ -4,6 +4,7 @@
 mod check;
 mod configuration;
 mod demo;
+mod explain;
 mod help;
 mod init_mode;
 mod listeners;

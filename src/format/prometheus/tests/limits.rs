@@ -10,7 +10,14 @@ fn labels_are_limited() {
     assert_eq!((value.len(), families.repairs().get(Repair::LabelTooLong)), (LABEL_VALUE_BYTES_MAX, 1));
     let labels = |n: usize| (0..n).map(|i| format!("l{i}=\"\"")).collect::<Vec<_>>().join(",");
     assert_eq!(read_unterminated(format!("x{{{}}} 1", labels(64))).unwrap().series(), 1);
-    assert_eq!(summarize(&format!("y 1\nx{{{}}} 1\nz{{a=\"b\"}} 2", labels(65))), "unknown y 1; unknown z{a=b} 2; !unreadable 1");
+    assert_eq!(summarize(&format!("y 1\nx{{{}}} 1\nz{{a=\"b\"}} 2", labels(65))), "unknown y 1; unknown z{a=b} 2; !too_many_labels 1");
+    for n in [66, 67, 200] {
+        assert_eq!(summarize(&format!("y 1\nx{{{}}} 1", labels(n))), "unknown y 1; !too_many_labels 1");
+    }
+    for n in [65, 66] {
+        let error = read_unterminated(format!("x{{{}}} 1", labels(n))).map(|_| ()).unwrap_err().to_string();
+        assert!(error.contains("no line is a valid sample: it has a series with more than 64 labels"), "{error}");
+    }
 }
 
 /// Returns a page of `n` lines.
@@ -45,9 +52,12 @@ fn responses_beyond_a_limit_are_errors() {
 #[test]
 fn buckets_beyond_the_limit_are_not_kept() {
     let page = |kind: &str, line: &str| format!("# TYPE x {kind}\n{}\nx_count 1\ny 1", lines(5 * BUCKETS_MAX, |_| line.to_owned()));
-    assert_eq!(summarize(&page("histogram", "x_bucket{le=\"1\"} 1")), "unknown y 1; !inconsistent_histogram 1");
+    assert_eq!(summarize(&page("histogram", "x_bucket{le=\"1\"} 1")), "unknown y 1; !too_many_buckets 1");
     let summary = summarize(&page("summary", "x{quantile=\"0.5\"} 1"));
-    assert!(summary.starts_with("unknown y 1; summary x ") && summary.ends_with("; !out_of_range 1; !duplicate_series 1000"), "{summary}");
+    assert!(
+        summary.starts_with("unknown y 1; summary x ") && summary.ends_with("; !too_many_buckets 1; !duplicate_series 1000"),
+        "{summary}"
+    );
 }
 
 #[test]

@@ -8,7 +8,7 @@ impl FamiliesBuilder<'_> {
     /// Counts a repair, which concerns the last family.
     pub fn repair(&mut self, repair: Repair) {
         self.out.repairs.count(repair);
-        if matches!(repair, Repair::InconsistentHistogram | Repair::MissingCount) {
+        if matches!(repair, Repair::InconsistentHistogram | Repair::TooManyBuckets | Repair::MissingCount) {
             let family = self.family_name().filter(|name| self.out.inconsistent.last() != Some(name));
             self.out.inconsistent.extend(family);
         }
@@ -24,10 +24,11 @@ impl FamiliesBuilder<'_> {
         self.out.repairs.add_all(repairs);
     }
 
-    /// Returns true if anything was repaired or dropped so far.
+    /// Returns the kind of a repair so far, if there is one: of what was dropped, or else of what was read.
     #[must_use]
-    pub fn has_repairs(&self) -> bool {
-        self.out.repairs.iter().next().is_some()
+    pub fn main_repair(&self) -> Option<Repair> {
+        let repairs = || self.out.repairs.iter().map(|(repair, _)| repair);
+        repairs().find(|repair| repair.hides_series()).or_else(|| repairs().next())
     }
 
     /// Notes a histogram with the current labels that cannot be read, so that no sum over it is computed.

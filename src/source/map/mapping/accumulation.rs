@@ -1,10 +1,10 @@
 //! Counters whose increases are accumulated, because the server drops idle series.
 
 use super::{Mapping, taken};
-use crate::model::{Attributes, Repair, identity_of_point, scale};
+use crate::model::{Attributes, identity_of_point, scale};
 use crate::source::Rule;
 use crate::source::map::part_families::PartFamilies;
-use crate::source::map::points::{Addend, POINTS_PER_METRIC_MAX};
+use crate::source::map::points::POINTS_PER_METRIC_MAX;
 use std::collections::HashMap;
 
 /// The largest number of points of a target whose increases are accumulated.
@@ -54,7 +54,7 @@ impl Mapping<'_> {
         let may_lack_series = families.may_lack(rule);
         for AccumulatedPoint { identity, attributes, values } in points {
             if !self.memory.is_accumulated(key, identity) && self.memory.accumulated_points() >= ACCUMULATED_POINTS_MAX {
-                self.omit_value(rule.metric, Repair::Unreadable);
+                self.exceed_points(rule.metric, Some(&attributes));
                 continue;
             }
             if let Some(total) = self.memory.accumulate(key, (identity, &attributes), values, may_lack_series) {
@@ -63,9 +63,7 @@ impl Mapping<'_> {
             }
         }
         for attributes in absent.into_iter().filter(|_| !may_lack_series) {
-            self.trace(|trace| trace.zero(&attributes));
-            self.contribute(rule, &attributes);
-            self.points.add(rule.metric, attributes, 0.0, Addend::of(rule, true));
+            self.add_zero(rule, attributes, 0.0);
         }
     }
 }

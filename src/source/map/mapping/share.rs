@@ -3,6 +3,7 @@
 use super::Mapping;
 use crate::model::{Attributes, SampleRef};
 use crate::source::Rule;
+use crate::source::map::Omission;
 use crate::source::map::counter_memory::ShareValues;
 use crate::source::map::part_families::PartFamilies;
 use std::collections::HashSet;
@@ -11,13 +12,16 @@ impl Mapping<'_> {
     /// Maps the sums of the series that the rule takes and of those of the whole. Without one of the numbers there is no point.
     pub(super) fn map_share(&mut self, rule: &'static Rule, whole: &'static str, families: &PartFamilies<'_>) {
         let part: Vec<SampleRef<'_>> = self.series(rule, families).map(|series| series.sample).collect();
-        let (Some(part_sum), Some((whole_sum, whole_series))) = (sum(&part), sum_of_whole(rule, whole, families)) else { return };
+        let (Some(part_sum), Some((whole_sum, whole_series))) = (sum(&part), sum_of_whole(rule, whole, families)) else {
+            (0..part.len()).for_each(|index| self.trace(|trace| trace.omit(index, Omission::UnknownWhole)));
+            return;
+        };
         let values = ShareValues { part: part_sum, whole: whole_sum, series: (part.len(), whole_series) };
         if let Some(share) = self.memory.share_of_increase((rule.key(families.part), whole), values) {
             if rule.fallback {
                 let mut earlier = self.earlier_points(rule);
                 if self.is_settled(rule, &Attributes::new(), &mut earlier) {
-                    (0..part.len()).for_each(|index| self.trace(|trace| trace.supersede(index)));
+                    (0..part.len()).for_each(|index| self.trace(|trace| trace.omit(index, Omission::Superseded)));
                     return;
                 }
             }

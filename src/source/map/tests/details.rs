@@ -105,7 +105,7 @@ fn a_metric_has_a_limited_number_of_points() {
     static RULES: &[Rule] = &[Rule::new(&["s"], &JOB_DEPTH).from(&[AttributeSource::labels(&["n"], &JOB_QUEUE)])];
     let page: String = (0..POINTS_PER_METRIC_MAX + 2).map(|i| format!("s{{n=\"{i}\"}} 1\n")).collect();
     let snapshot = Polled::new(RULES, &[]).snapshot(&[&page]);
-    assert_eq!((snapshot.points.len(), snapshot.repairs.get(Repair::Unreadable)), (POINTS_PER_METRIC_MAX, 2));
+    assert_eq!((snapshot.points.len(), snapshot.repairs.get(Repair::TooManyPoints)), (POINTS_PER_METRIC_MAX, 2));
     let again = format!("{page}s{{n=\"0\",and=\"again\"}} 1\n");
     let snapshot = Polled::new(RULES, &[]).snapshot(&[&again]);
     assert_eq!((snapshot.points[0].value, snapshot.points[1].value), (2.0, 1.0), "known points are not limited");
