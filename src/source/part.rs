@@ -84,6 +84,9 @@ impl Part {
         if is_accepted {
             return Ok(families);
         }
+        if let Some(missing) = self.missing_identity(request, &families) {
+            return Err(ReadError::Malformed(missing));
+        }
         let mut unexpected: Vec<&str> = Vec::new();
         for name in names(&families) {
             if unexpected.len() < UNEXPECTED_FAMILIES_NAMED_MAX && !unexpected.contains(&name) {
@@ -97,6 +100,18 @@ impl Part {
     #[must_use]
     pub fn identifies(&self, families: &Families) -> bool {
         names(families).any(|name| self.is_identified_by(name))
+    }
+
+    /// Describes a JSON document that has series of the definition, but none that identifies the server.
+    fn missing_identity(&self, request: &Request, families: &Families) -> Option<String> {
+        let Reader::Paths(series) = request.reader else { return None };
+        let declared = series.iter().map(|series| series.family).filter(|family| self.is_identified_by(family));
+        let mut absent: Vec<&str> = declared.collect();
+        absent.dedup();
+        let found = quote(&names(families).next()?.to_owned());
+        let absent = quote(&absent.join(", "));
+        (!absent.is_empty())
+            .then(|| format!("it has {found}, but no value of {absent}; check whether the lists in it are null, and the paths"))
     }
 
     /// Returns `true` if a response has a family that identifies this mail system, and the mail system can be identified at all.

@@ -86,7 +86,9 @@ fn add_nodes<'a>(
         }
         let found = match &series.value {
             SeriesValue::Number(number) => Some((Reading::Number(*number), None)),
-            SeriesValue::Path(path) => path.node(located.node).map(|value| (scalar::number(Some(value), series.booleans), Some(value))),
+            SeriesValue::Path(path) => {
+                path.node(located.node).map(|value| (scalar::number(Some(value), series.booleans, series.times), Some(value)))
+            }
         };
         is_expected |= found.is_some();
         let Some((reading, node)) = found else { continue };
@@ -94,7 +96,10 @@ fn add_nodes<'a>(
             Reading::Number(number) => number,
             Reading::Missing => continue,
             Reading::Invalid => {
-                note_unreadable(series, out, || format!("{} is not a number", node.map_or_else(String::new, scalar::describe)));
+                note_unreadable(series, out, || {
+                    let expected = if series.times { "neither a number nor an RFC 3339 time" } else { "not a number" };
+                    format!("{} is {expected}", node.map_or_else(String::new, scalar::describe))
+                });
                 f64::NAN
             }
         };

@@ -18,8 +18,9 @@ pub(super) enum Reading {
 /// Texts that stand for a missing value.
 const MISSING_TEXTS: [&str; 4] = ["", "-", "--", "null"];
 
-/// Reads a number, which may be written as a text. Boolean values are 1 and 0 if `booleans` is true.
-pub(super) fn number(value: Option<&Value>, booleans: bool) -> Reading {
+/// Reads a number, which may be written as a text. Boolean values are 1 and 0 if `booleans` is true, and RFC 3339 times are Unix seconds if
+/// `times` is.
+pub(super) fn number(value: Option<&Value>, booleans: bool, times: bool) -> Reading {
     let number = match value {
         None | Some(Value::Null) => return Reading::Missing,
         Some(Value::Bool(value)) if booleans => Some(f64::from(*value)),
@@ -29,7 +30,7 @@ pub(super) fn number(value: Option<&Value>, booleans: bool) -> Reading {
             if MISSING_TEXTS.contains(&text) {
                 return Reading::Missing;
             }
-            number_in_text(text, booleans)
+            number_in_text(text, booleans).or_else(|| times.then(|| unix_seconds(text)).flatten())
         }
         Some(Value::Bool(_) | Value::Array(_) | Value::Object(_)) => None,
     };
@@ -42,6 +43,21 @@ fn number_in_text(text: &str, booleans: bool) -> Option<f64> {
         "false" if booleans => Some(0.0),
         _ => number::parse(text.as_bytes()),
     }
+}
+
+/// The largest number of digits of a fraction that the parser of times accepts.
+const FRACTION_DIGITS_MAX: usize = 9;
+
+/// Returns the Unix seconds of an RFC 3339 time, which are negative before 1970. Further digits of its fraction are ignored.
+fn unix_seconds(text: &str) -> Option<f64> {
+    let time = match text.split_once('.') {
+        Some((seconds, rest)) => {
+            let digits = rest.bytes().take_while(u8::is_ascii_digit).count();
+            format!("{seconds}.{}{}", rest.get(..digits.min(FRACTION_DIGITS_MAX))?, rest.get(digits..)?)
+        }
+        None => text.to_owned(),
+    };
+    Some(time.parse::<jiff::Timestamp>().ok()?.as_duration().as_secs_f64())
 }
 
 /// Describes a value that is not a number. A text is quoted, within a limit.
@@ -94,17 +110,41 @@ mod tests {
             (json!([1]), Reading::Invalid),
             (json!({}), Reading::Invalid),
         ] {
-            assert_eq!(number(Some(&value), false), expected, "{value}");
+            assert_eq!(number(Some(&value), false, false), expected, "{value}");
         }
-        assert_eq!(number(None, false), Reading::Missing);
+        assert_eq!(number(None, false, false), Reading::Missing);
     }
 
     #[test]
     fn boolean_values_are_numbers_only_on_request() {
         for (value, expected) in [(json!(true), 1.0), (json!(false), 0.0), (json!("true"), 1.0), (json!("false"), 0.0), (json!(5), 5.0)] {
-            assert_eq!(number(Some(&value), true), Reading::Number(expected), "{value}");
+            assert_eq!(number(Some(&value), true, false), Reading::Number(expected), "{value}");
         }
-        assert_eq!(number(Some(&json!("true")), false), Reading::Invalid);
+        assert_eq!(number(Some(&json!("true")), false, false), Reading::Invalid);
+    }
+
+    #[test]
+    fn times_are_unix_seconds_only_on_request() {
+        for (value, expected) in [
+            (json!("2026-08-01T10:00:00Z"), Reading::Number(1_785_578_400.0)),
+            (json!("2026-08-01T10:00:00.25Z"), Reading::Number(1_785_578_400.25)),
+            (json!("2026-08-01T12:00:00.123456789012+02:00"), Reading::Number(1_785_578_400.123_456_8)),
+            (json!("2026-08-01 10:00:00Z"), Reading::Number(1_785_578_400.0)),
+            (json!("1785578400"), Reading::Number(1_785_578_400.0)),
+            (json!(1_785_578_400_u64), Reading::Number(1_785_578_400.0)),
+            (json!("0001-01-01T00:00:00Z"), Reading::Number(-62_135_596_800.0)),
+            (json!(""), Reading::Missing),
+            (json!(null), Reading::Missing),
+            (json!("2026-08-01T10:00:00"), Reading::Invalid),
+            (json!("2026-08-01"), Reading::Invalid),
+            (json!("2026-13-01T10:00:00Z"), Reading::Invalid),
+            (json!("yesterday."), Reading::Invalid),
+            (json!("é.é"), Reading::Invalid),
+            (json!(true), Reading::Invalid),
+        ] {
+            assert_eq!(number(Some(&value), false, true), expected, "{value}");
+        }
+        assert_eq!(number(Some(&json!("2026-08-01T10:00:00Z")), true, false), Reading::Invalid);
     }
 
     #[test]

@@ -21,6 +21,8 @@ pub struct PathSeries {
     pub value: SeriesValue,
     /// `true` if boolean values count as 1 and 0. Otherwise they are not numbers.
     pub booleans: bool,
+    /// `true` if texts may be RFC 3339 times, which count as Unix seconds. Otherwise they are not numbers.
+    pub times: bool,
     /// The value of several nodes with the same labels.
     pub combine: Combine,
     /// A member that each node has, by its path. A node without it is unreadable; a document without any such node is another response.
@@ -182,6 +184,7 @@ impl PathSeries {
             labels: &[],
             value,
             booleans: false,
+            times: false,
             combine: Combine::Sum,
             must_have: None,
             zero_for: &[],

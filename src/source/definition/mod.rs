@@ -22,6 +22,7 @@ mod request;
 mod rule;
 pub mod schema;
 mod series;
+mod service_state;
 mod system;
 mod unit;
 mod window;

@@ -259,6 +259,12 @@ pub static SERIES: &[Key] = &[
         "Labels of series that have the value 0 if the document has no node with them, but the list that `each` selects from. If one of several lists is null, no value of the family is known.",
     ),
     key("booleans", Shape::Flag, Flag(false), "Whether true and false are the numbers 1 and 0."),
+    key(
+        "times",
+        Shape::Flag,
+        Flag(false),
+        "Whether texts such as 2026-08-01T10:00:00Z (RFC 3339) are numbers: their Unix seconds, as `convert: age` and `counters_since` need them.",
+    ),
 ];
 
 /// A value of `labels:` as a map

@@ -32,12 +32,15 @@ pub(super) fn decode(decoder: &mut Decoder<'_>, memory: Memory, item: &Item<'_>)
     });
     let labels = map.take("labels").map(|item| labels(decoder, memory, &item)).unwrap_or_default();
     let value = map.take_required(decoder, "value").and_then(|item| value(decoder, &item));
-    let booleans = map.flag_or_default(decoder, "booleans");
+    let (booleans, times) = (map.flag_or_default(decoder, "booleans"), map.flag_or_default(decoder, "times"));
     let combine = map.choice_or_default(decoder, "combine", COMBINATIONS);
     let must_have = map.take("must_have").and_then(|item| single_path(decoder, &item));
     let zero_for = map.take("zero_for").map(|item| decoder.bounded_list(&item, VALUES_MAX)).unwrap_or_default();
     decoder.finish(map);
     let zeros: Vec<Vec<(&str, &str)>> = zero_for.iter().map(|item| fixed_labels(decoder, item)).collect();
+    if booleans && times {
+        decoder.report(&location, "booleans and times exclude each other; remove one of them");
+    }
     let each = each?;
     let names: Vec<&str> = labels.iter().map(|(name, _)| *name).collect();
     let has_key = labels.iter().any(|(_, source)| *source == LabelSource::Key);
@@ -51,6 +54,7 @@ pub(super) fn decode(decoder: &mut Decoder<'_>, memory: Memory, item: &Item<'_>)
         labels: memory.list(labels.into_iter().map(|(name, source)| (memory.text(name), source)).collect()),
         value: value?,
         booleans,
+        times,
         combine,
         must_have,
         zero_for: memory.list(zeros.iter().map(|labels| memory.pairs(labels)).collect()),
@@ -116,6 +120,7 @@ mod tests {
         for series in [
             "{family: a, value: 1}",
             "{family: a, help: Text., type: counter, value: $.x, combine: max, booleans: true}",
+            "{family: a, value: $.x, times: true}",
             "{family: a, each: '$[*]', labels: {k: '@key', f: fixed, n: $.n, s: {path: $.n, suffix: -x}}, value: $.x}",
             "{family: a, value: $.x, type: counter}\n          - {family: a, value: $.y, type: counter}",
             "{family: a, each: '$.l[*]', labels: {q: $.q}, must_have: $.q, value: 1, zero_for: [{q: a}, {q: b}, {}]}",
@@ -137,6 +142,7 @@ mod tests {
             ("{family: a, each: '$[*]', value: 1, zero_for: [{q: a}]}", "zero_for has q, which is not a label of the series"),
             ("{family: a, each: '$[*]', labels: {'a b': $.a}, value: 1}", "is not the name of a label"),
             ("{family: a, each: '$[*]', value: 1, must_have: '$[*]'}", "the path has to select one value"),
+            ("{family: a, value: $.x, booleans: true, times: true}", "booleans and times exclude each other"),
             ("{family: a}", "value"),
             (
                 "{family: a, value: $.x, type: counter}\n          - {family: b, value: $.y}\n          - {family: a, value: $.z}",
@@ -156,13 +162,13 @@ mod tests {
             ("    window: {every: hour, zone: Europe/Berlin, late: 3h}\n".to_owned(), ""),
             ("    window: {every: hour, late: 7h}\n".to_owned(), "late exceeds the limit of 6 windows"),
             ("    window: {every: week}\n".to_owned(), "unknown value week"),
+            ("    credential: {ticket: {path: '/t?a={end}', value: $.t, cookie: C, lifetime: 2h}}\n".to_owned(), "{end} is not replaced"),
             ("    window: {every: day, zone: Mars}\n".to_owned(), "unknown time zone Mars"),
             (format!("    credential: {{ticket: {{{ticket}}}}}\n"), ""),
             (format!("    credential: {{ticket: {{{ticket}}}, header: X}}\n"), "header and ticket exclude each other"),
             ("    credential: {ticket: {path: t, value: $.t, cookie: C, lifetime: 2h}}\n".to_owned(), "t must begin with /"),
             ("    credential: {ticket: {path: /t, value: '$[*]', cookie: C, lifetime: 2h}}\n".to_owned(), "select one value"),
             ("    credential: {ticket: {path: /t, value: $.t, cookie: 'C D', lifetime: 2h}}\n".to_owned(), "is not the name of a header"),
-            ("    credential: {ticket: {path: '/t?a={end}', value: $.t, cookie: C, lifetime: 2h}}\n".to_owned(), "{end} is not replaced"),
         ] {
             let result = load(&definition("{family: a, value: 1}", &more), "made-up.yaml");
             let problems = result.err().map(|problems| problems.to_string()).unwrap_or_default();
@@ -173,9 +179,6 @@ mod tests {
         let text = definition("{family: a, value: 1}", "") + optional;
         let problems = load(&text, "made-up.yaml").map(|_| ()).unwrap_err().to_string();
         assert!(problems.contains("is for the first part"), "{problems}");
-        let text = definition("{family: a, value: 1}", "").replace("/x", "/x?d={start:%J}");
-        let problems = load(&text, "made-up.yaml").map(|_| ()).unwrap_err().to_string();
-        assert!(problems.contains("{start:%J} cannot be formatted"), "{problems}");
         for (window, path, problem) in [
             ("", "/x?d={start}", "{start} needs windows"),
             ("    window: {every: day}\n", "/x?d={start}&e={end}", ""),
@@ -185,5 +188,8 @@ mod tests {
             let problems = result.err().map(|problems| problems.to_string()).unwrap_or_default();
             assert!(problems.contains(problem) && problems.is_empty() == problem.is_empty(), "{path}: {problems}");
         }
+        let text = definition("{family: a, value: 1}", "").replace("/x", "/x?d={start:%J}");
+        let problems = load(&text, "made-up.yaml").map(|_| ()).unwrap_err().to_string();
+        assert!(problems.contains("{start:%J} cannot be formatted"), "{problems}");
     }
 }

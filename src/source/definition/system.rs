@@ -3,7 +3,7 @@
 use super::limits::{DIAGNOSES_MAX, EXAMPLES_MAX, NOTES_MAX, PARTS_MAX, VALUES_MAX};
 use super::memory::Memory;
 use super::schema::VERSION;
-use super::{diagnosis, example, hook, part, pattern};
+use super::{diagnosis, example, hook, part, pattern, service_state};
 use crate::model::Kind;
 use crate::source::{Part, Rule, Source, WindowRule, systems::code};
 use crate::yaml::{Decoder, Item, Location, Map};
@@ -85,6 +85,9 @@ fn decode_parts<'n>(
                     rule.metric.name
                 ),
             );
+        }
+        if part.as_ref().is_some_and(|part| service_state::lacks_down(part.rules)) {
+            decoder.report(&item.location, service_state::PROBLEM);
         }
         parts.extend(part);
         let Some((name, location)) = name else { continue };

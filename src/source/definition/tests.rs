@@ -4,6 +4,7 @@
 mod examples;
 mod hooks;
 mod mistakes;
+mod new_system;
 
 use super::{load, run_examples};
 use crate::format::json_paths::{Each, LabelSource, SeriesValue};
