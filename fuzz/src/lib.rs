@@ -12,6 +12,7 @@ pub mod hooks;
 pub mod hostile;
 pub mod kumomta_names;
 pub mod otlp;
+pub mod otlp_response;
 pub mod reader;
 pub mod records;
 pub mod recovery;
@@ -55,6 +56,7 @@ pub const CHECKS: &[(&str, Check)] = &[
     ("kumomta_names", kumomta_names::check),
     ("exposition", exposition::check),
     ("otlp", otlp::check),
+    ("otlp_response", otlp_response::check),
     ("config", config::check),
 ];
 

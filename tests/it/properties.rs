@@ -38,6 +38,11 @@ fn split_requests_contain_all_points_and_deltas_add_up() {
 }
 
 #[test]
+fn any_response_of_a_receiver_has_a_result() {
+    run_check("otlp_response");
+}
+
+#[test]
 fn delivery_records_and_cursors_survive_encoding() {
     run_check("cpanel_records");
 }

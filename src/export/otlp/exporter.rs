@@ -1,7 +1,7 @@
 //! The OTLP exporter: sends encoded requests by gRPC or HTTP.
 
 use super::connection::{ReceiverConnection, Transport};
-use super::response::{SendError, shortened};
+use super::response::SendError;
 use super::split::split;
 use super::supported_compression::SupportedCompression;
 use super::{grpc, http_response};
@@ -120,10 +120,9 @@ impl OtlpExporter {
         if matches!(response, Err(SendError::Unreachable(_))) {
             self.reconnect().await?;
         }
-        let partial = response.map_err(|error| error.redacted(&secrets))?.partial_success.unwrap_or_default();
-        let mut message = shortened(&partial.error_message);
-        secrets.redact(&mut message);
-        Ok(PartialSuccess { rejected: u64::try_from(partial.rejected_data_points).unwrap_or(0), message })
+        let mut partial = http_response::partial_success(response.map_err(|error| error.redacted(&secrets))?);
+        secrets.redact(&mut partial.message);
+        Ok(partial)
     }
 
     /// Logs once that the receiver does not support the configured compression.
@@ -255,10 +254,7 @@ async fn read_response(mut response: reqwest::Response) -> Result<ExportMetricsS
             Err(error) => problem = Some(format!("it ends early: {}", root_cause(&error.without_url()))),
         }
     }
-    if !status.is_success() {
-        return Err(SendError::from_http(status, &body, retry_after));
-    }
-    let decoded = http_response::decode(response.headers(), &body)?;
+    let decoded = http_response::decode_with_status(status, response.headers(), &body, retry_after)?;
     Ok(problem.map_or(decoded, |problem| unreadable_response(&problem)))
 }
 

@@ -5,10 +5,12 @@
 
 use super::exporter::{decode_response, unreadable_response};
 use super::response::{SendError, shortened};
+use crate::export::queue::request_exporter::PartialSuccess;
 use http::header::CONTENT_TYPE;
-use http::{HeaderMap, HeaderValue};
+use http::{HeaderMap, HeaderValue, StatusCode};
 use opentelemetry_proto::tonic::collector::metrics::v1::{ExportMetricsPartialSuccess, ExportMetricsServiceResponse};
 use serde_json::Value;
+use std::time::Duration;
 
 /// The media types of web pages.
 const PAGE_TYPES: [&str; 2] = ["text/html", "application/xhtml+xml"];
@@ -19,11 +21,43 @@ const PAGE_BEGINNINGS: [&[u8]; 2] = [b"<!doctype html", b"<html"];
 /// The names of the rejected points or records, in JSON.
 const REJECTED: [&str; 2] = ["rejectedDataPoints", "rejectedLogRecords"];
 
+/// Returns the result that a whole response is, as a request that gets it has it. `retry_after`: the time of its header.
+///
+/// # Errors
+/// The status is not a success, or the response is a web page.
+pub fn result_of_response(
+    status: StatusCode,
+    headers: &HeaderMap,
+    body: &[u8],
+    retry_after: Option<Duration>,
+) -> Result<PartialSuccess, SendError> {
+    decode_with_status(status, headers, body, retry_after).map(partial_success)
+}
+
+/// Decodes a response whose status is not known to be a success.
+///
+/// # Errors
+/// The status is not a success, or the response is a web page.
+pub(super) fn decode_with_status(
+    status: StatusCode,
+    headers: &HeaderMap,
+    body: &[u8],
+    retry_after: Option<Duration>,
+) -> Result<ExportMetricsServiceResponse, SendError> {
+    if status.is_success() { decode(headers, body) } else { Err(SendError::from_http(status, body, retry_after)) }
+}
+
+/// Returns the rejected points or records of a response, and its message, shortened.
+pub(super) fn partial_success(response: ExportMetricsServiceResponse) -> PartialSuccess {
+    let partial = response.partial_success.unwrap_or_default();
+    PartialSuccess { rejected: u64::try_from(partial.rejected_data_points).unwrap_or(0), message: shortened(&partial.error_message) }
+}
+
 /// Decodes the body of a successful response. One that cannot be decoded is a warning only, because the status is a success.
 ///
 /// # Errors
 /// The response is a web page.
-pub(super) fn decode(headers: &HeaderMap, body: &[u8]) -> Result<ExportMetricsServiceResponse, SendError> {
+fn decode(headers: &HeaderMap, body: &[u8]) -> Result<ExportMetricsServiceResponse, SendError> {
     let media_type = media_type(headers);
     if body.is_empty() {
         return Ok(ExportMetricsServiceResponse::default());

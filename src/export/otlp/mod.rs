@@ -35,6 +35,7 @@ pub use super::queue::request_exporter::{EncodedRequest, PartialSuccess, RetryDe
 pub use super::queue::status::{PushFailure, PushStatus, SpoolStatus, Usage};
 pub use super::request_body::RequestBody;
 pub use exporter::{OtlpExporter, Signal};
+pub use http_response::result_of_response;
 pub use logs::LogsEncoder;
 pub use logs_export::LogsExport;
 pub use logs_sender::LogsSender;
