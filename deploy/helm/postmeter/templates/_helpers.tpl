@@ -145,7 +145,7 @@ value. A default after a variable's name is plain text, too.
 {{- end }}
 
 {{/*
-The pull endpoint, as JSON: port (0 if there is none), scheme, and probe: httpGet if kubelet can read the endpoint, otherwise exec, with the URL
+The pull endpoint, as JSON: port (0 if there is none), scheme, isLocal (only the pod reaches it), and probe: httpGet if kubelet can read the endpoint, otherwise exec, with the URL
 that the container requests itself.
 */}}
 {{- define "postmeter.pull" -}}
@@ -171,7 +171,7 @@ that the container requests itself.
 {{- $healthHost := trimSuffix (printf ":%s" $healthPort) $health }}
 {{- $url = printf "http://%s:%s" (has $healthHost (list "" "0.0.0.0" "[::]") | ternary "localhost" $healthHost) $healthPort }}
 {{- end }}
-{{- dict "port" (int $port) "scheme" $scheme "probe" $type "url" $url | toJson }}
+{{- dict "port" (int $port) "scheme" $scheme "probe" $type "url" $url "isLocal" $isLocal | toJson }}
 {{- end }}
 {{- end }}
 
