@@ -1,5 +1,6 @@
 //! Errors of the syntax in terms of the file instead of the parser: what is wrong, and what to write.
 
+use super::unquoted_reference;
 use serde_saphyr::Error;
 
 /// The explanation of an error. It has one line and quotes no value, which may be a secret.
@@ -78,6 +79,11 @@ impl<'a> Lines<'a> {
         }
         if reason.starts_with("alias references") {
             return Some("a value that begins with * refers to an anchor, and there is none of this name; put the value in quotes".into());
+        }
+        // The parser may notice it in the next line.
+        if let Some(message) = std::iter::once(line).chain(self.above(line)).find_map(|number| unquoted_reference::explain(self.at(number)))
+        {
+            return Some(message.into());
         }
         if let Some(explanation) = quotes(reason).or_else(|| forbidden_beginning(at).map(must_not_begin_with)).or_else(|| brackets(reason))
         {

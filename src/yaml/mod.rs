@@ -9,6 +9,7 @@ mod node;
 pub(crate) mod problem;
 pub(crate) mod schema;
 pub(crate) mod text;
+mod unquoted_reference;
 mod write;
 
 pub(crate) use decoder::{Decoder, NoReferences, Positions, References, find_choice, is_true};
