@@ -105,10 +105,13 @@ impl Part {
     /// Describes a JSON document that has series of the definition, but none that identifies the server.
     fn missing_identity(&self, request: &Request, families: &Families) -> Option<String> {
         let Reader::Paths(series) = request.reader else { return None };
-        let declared = series.iter().map(|series| series.family).filter(|family| self.is_identified_by(family));
-        let mut absent: Vec<&str> = declared.collect();
-        absent.dedup();
-        let found = quote(&names(families).next()?.to_owned());
+        let mut absent: Vec<&str> = Vec::new();
+        for series in series.iter().filter(|series| self.is_identified_by(series.family)) {
+            if !absent.contains(&series.family) {
+                absent.push(series.family);
+            }
+        }
+        let found = quote(names(families).next()?);
         let absent = quote(&absent.join(", "));
         (!absent.is_empty())
             .then(|| format!("it has {found}, but no value of {absent}; check whether the lists in it are null, and the paths"))

@@ -112,23 +112,22 @@ impl PartialEq for JsonPath {
 /// Describes what is wrong with a path that cannot be parsed.
 fn describe_mistake(text: &str) -> String {
     let is_plain = |c: char| c.is_alphanumeric() || c == '_';
-    let name = text
-        .split(['.', '[', ']'])
-        .skip(1)
-        .find(|name| !name.is_empty() && !name.starts_with(['\'', '"', '?', '*']) && !name.chars().all(is_plain));
+    let name =
+        text.split(['.', '[', ']']).skip(1).find(|name| !name.is_empty() && !name.starts_with(['?', '*']) && !name.chars().all(is_plain));
     let is_filter = text.contains('?');
-    let advice = if !text.starts_with('$') {
-        format!("it begins with $, such as $.{}", text.trim_start_matches(['@', '.', '$']))
-    } else if text.trim() != text {
+    let advice = if text.trim() != text {
         "remove the space around it".to_owned()
-    } else if let Some(name) = name.filter(|_| !is_filter && !text.contains(['(', ':', ','])) {
+    } else if !text.starts_with('$') {
+        let members = text.trim_start_matches(['@', '.', '$']);
+        format!("it begins with $, such as $.{}", if members.is_empty() { "name" } else { members })
+    } else if let Some(name) = name.filter(|_| !is_filter && !text.contains(['(', ':', ',', '\'', '"'])) {
         format!("write a name with other characters than letters, digits and _ as ['{name}']")
     } else if text.ends_with('.') {
         "a name is missing after the last dot".to_owned()
     } else if text.matches('[').count() != text.matches(']').count() {
         "a bracket is not closed".to_owned()
     } else if is_filter {
-        "write a filter as [?@.state == 'active'], and nothing that RFC 9535 does not have".to_owned()
+        "write a filter as [?@.state == 'active']; there are no regular expressions".to_owned()
     } else {
         "write $.name for a member, [0] for an element, and [*] for all of them".to_owned()
     };

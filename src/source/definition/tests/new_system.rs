@@ -49,6 +49,23 @@ fn times_as_texts_are_ages_and_starts() {
 }
 
 #[test]
+fn a_mistake_in_a_path_is_named() {
+    for (path, advice) in [
+        ("data.queues[*]", "it begins with $, such as $.data.queues[*]"),
+        ("@.a", "it begins with $, such as $.a"),
+        (" $.a", "remove the space around it"),
+        ("$.foo-bar.c", "write a name with other characters than letters, digits and _ as ['foo-bar']"),
+        ("$.a.", "a name is missing after the last dot"),
+        ("$.a[*", "a bracket is not closed"),
+        ("$[?@.a =~ 'x']", "write a filter as [?@.state == 'active']; there are no regular expressions"),
+        ("$.a[]", "write $.name for a member, [0] for an element, and [*] for all of them"),
+    ] {
+        let expected = Err(format!("this is not a JSONPath (RFC 9535): {advice}"));
+        assert_eq!(JsonPath::parse(path).map(|path| path.as_str().to_owned()), expected, "{path}");
+    }
+}
+
+#[test]
 fn a_service_that_can_only_be_up_is_refused() {
     let series = "          - {family: x_up, each: '$.s[*]', labels: {name: $.name}, value: $.up, booleans: true}\n";
     let rule = |state: &str| {
