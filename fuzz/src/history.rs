@@ -1,13 +1,17 @@
-//! The points of one target over time: their times are correct, each series ends once, and deltas do not overlap.
+//! The points of one target over time: their times are correct, each series ends once, also those that Prometheus makes of it, and deltas do
+//! not overlap.
 
-use super::grammar;
+use super::grammar::{self, Series};
 use super::otlp::Point;
 use arbitrary::{Result, Unstructured};
+use postmeter::config::Temporality;
 use postmeter::model::{FamilyType, SelectedFamilies};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 const SECOND: u64 = 1_000_000_000;
+/// The time resolution of Prometheus. End markers are this much earlier than the reading.
+const MILLISECOND: u64 = SECOND / 1000;
 /// The time of the first reading.
 const FIRST: u64 = 1_800_000_000 * SECOND;
 /// The maximum number of failed polls in a row.
@@ -66,21 +70,31 @@ type Key = (String, Vec<(String, String)>);
 /// The points so far.
 #[derive(Default)]
 pub struct History {
+    temporality: Temporality,
     /// The time of the last poll. Times increase, even if a reading is older.
     last: Option<u64>,
     /// The time of the last point of each series, including its end.
     times: BTreeMap<Key, u64>,
-    /// Series that have not ended, with their type.
-    live: BTreeSet<(Key, String)>,
+    /// Series that have not ended.
+    live: Vec<Series>,
+    /// The series that Prometheus has.
+    stored: BTreeSet<StoredSeries>,
+    /// The series that it has with `__type__` labels.
+    stored_with_type: BTreeSet<StoredSeries>,
     /// The last value of each counter and its time. A counter that was omitted resumes.
     counted: BTreeMap<Key, (f64, u64)>,
     polls: Vec<TestPoll>,
 }
 
 impl History {
+    /// No points, of a push with this temporality.
+    pub fn new(temporality: Temporality) -> Self {
+        Self { temporality, ..Self::default() }
+    }
+
     /// Adds and checks the points of a poll.
     pub fn add(&mut self, poll: &TestPoll, points: &[Point]) {
-        let at = self.last.map_or(poll.at, |last| poll.at.max(last + SECOND / 1000));
+        let at = self.last.map_or(poll.at, |last| poll.at.max(last + 2 * MILLISECOND));
         self.last = Some(at);
         let poll = &TestPoll { at, ..poll.clone() };
         self.check_ends(poll, points);
@@ -96,26 +110,40 @@ impl History {
         self.polls.push(poll.clone());
     }
 
-    /// Checks that every missing series ends once, unless another point has its name now.
+    /// Checks that every series ends once that is missing or has lost a part, and that Prometheus has the series of the reading then.
     fn check_ends(&mut self, poll: &TestPoll, points: &[Point]) {
         let read = poll.native.iter().flat_map(|native| grammar::native(native)).filter(|series| series.value != "NaN");
-        let read: BTreeSet<(Key, String)> = read.map(|series| ((series.family, series.labels), series.kind)).collect();
-        let mut ended: Vec<(Key, String)> = points.iter().filter(|p| p.ends).map(|p| (key(p), p.series.kind.clone())).collect();
+        let read: Vec<Series> = read.collect();
+        let mut ended: Vec<(Key, String)> = points.iter().filter(|p| p.ends).map(|p| identity(&p.series)).collect();
         ended.sort();
-        let new: Vec<&Key> = read.difference(&self.live).map(|(series, _)| series).collect();
-        let is_replaced = |(series, kind): &(Key, String)| {
-            new.iter().any(|new| is_equal_in_prometheus(new, series))
-                || poll.native.as_ref().is_some_and(|native| has_lines_of_its_name(native, series, kind))
+        let now: BTreeMap<(Key, String), &Series> = read.iter().map(|series| (identity(series), series)).collect();
+        let is_continued = |before: &&Series| {
+            now.get(&identity(before)).is_some_and(|now| stored_series(now, true).is_superset(&stored_series(before, true)))
         };
-        let missing: Vec<(Key, String)> = self.live.difference(&read).filter(|series| !is_replaced(series)).cloned().collect();
+        let mut missing: Vec<(Key, String)> = self.live.iter().filter(|before| !is_continued(before)).map(identity).collect();
+        missing.sort();
         assert_eq!(ended, missing, "of {poll:?}");
         self.live = read;
+
+        for (stored, with_type) in [(&mut self.stored, false), (&mut self.stored_with_type, true)] {
+            let of = |ends: bool| points.iter().filter(move |point| point.ends == ends);
+            let ended: BTreeSet<_> = of(true).flat_map(|point| stored_series(&point.series, with_type)).collect();
+            stored.retain(|series| !ended.contains(series));
+            stored.extend(of(false).flat_map(|point| stored_series(&point.series, with_type)));
+            let expected: BTreeSet<_> = self.live.iter().flat_map(|series| stored_series(series, with_type)).collect();
+            assert!(stored.is_subset(&expected), "not ended: {:?}", stored.difference(&expected));
+            // Deltas of series without a base are not exported.
+            let is_whole = self.temporality == Temporality::Cumulative;
+            assert!(!is_whole || stored.is_superset(&expected), "missing: {:?}", expected.difference(stored));
+        }
     }
 
     fn check_times(&mut self, poll: &TestPoll, points: &[Point]) {
-        for point in points {
+        let ends_first = points.iter().filter(|point| point.ends).chain(points.iter().filter(|point| !point.ends));
+        for point in ends_first {
+            let at = if point.ends { poll.at - MILLISECOND } else { poll.at };
             assert!(point.start < point.time, "the start of {point:?} is not before its time");
-            assert!(point.time == poll.at, "{point:?} is not of {}", poll.at);
+            assert!(point.time == at, "{point:?} is not of {at}");
             let Some(last) = self.times.insert(key(point), point.time) else { continue };
             assert!(last < point.time, "{point:?} is not after {last}");
         }
@@ -179,26 +207,40 @@ impl History {
     }
 }
 
-/// The suffixes of a distribution's samples.
-const LINES: [&str; 3] = ["_bucket", "_count", "_sum"];
+/// The series that Prometheus makes of a point: its type, if that is a label; its name and its labels, without empty ones.
+type StoredSeries = (String, Key);
 
-/// Returns true if Prometheus takes the two for the same series: it ignores types and empty labels.
-fn is_equal_in_prometheus(a: &Key, b: &Key) -> bool {
-    let labels = |key: &Key| key.1.iter().filter(|(_, value)| !value.is_empty()).cloned().collect::<Vec<_>>();
-    a.0 == b.0 && labels(a) == labels(b)
+/// The series that Prometheus makes of a series: one for each bucket or quantile, the sum and the count.
+fn stored_series(series: &Series, with_type: bool) -> BTreeSet<StoredSeries> {
+    let kind = if with_type { series.kind.as_str() } else { "" };
+    let stored = |suffix: &str, label: Option<(&str, &str)>| {
+        let labels = series.labels.iter().filter(|(_, value)| !value.is_empty()).cloned();
+        let mut labels: Vec<(String, String)> = labels.chain(label.map(|(name, value)| (name.to_owned(), value.to_owned()))).collect();
+        labels.sort();
+        (kind.to_owned(), (format!("{}{suffix}", series.family), labels))
+    };
+    let (suffix, label) = match series.kind.as_str() {
+        "Histogram" => ("_bucket", "le"),
+        "Summary" => ("", "quantile"),
+        _ => return BTreeSet::from([stored("", None)]),
+    };
+    let (parts, rest) = series.value.split_once(" sum ").expect("a sum");
+    let parts = parts.split('"').skip(1).step_by(2).map(|part| part.rsplit_once(':').expect("a count").0);
+    let mut all: BTreeSet<_> = parts.map(|part| stored(suffix, Some((label, part)))).collect();
+    all.insert(stored("_count", None));
+    let is_histogram = series.kind == "Histogram";
+    // A summary always has a sum.
+    if !is_histogram || !rest.starts_with("none") && !rest.starts_with("NaN") {
+        all.insert(stored("_sum", None));
+    }
+    if is_histogram {
+        all.insert(stored(suffix, Some((label, "+Inf"))));
+    }
+    all
 }
 
-/// Returns true if other points have the names of an ended series: samples of a distribution, or the distribution of such samples.
-fn has_lines_of_its_name(native: &SelectedFamilies, series: &Key, kind: &str) -> bool {
-    let named = |name: &str| native.families().find(|family| family.name() == name).map(|family| family.kind());
-    if named(&series.0).is_some_and(|now| format!("{now:?}") == *kind) {
-        return false;
-    }
-    let is_number = !matches!(kind, "Histogram" | "Summary");
-    LINES.iter().any(|line| match is_number {
-        true => series.0.strip_suffix(line).and_then(named).is_some_and(|kind| !kind.is_number()),
-        false => named(&format!("{}{line}", series.0)).is_some(),
-    })
+fn identity(series: &Series) -> (Key, String) {
+    ((series.family.clone(), series.labels.clone()), series.kind.clone())
 }
 
 fn key(point: &Point) -> Key {

@@ -40,7 +40,7 @@ pub fn check(bytes: &[u8]) {
 fn check_polls(natives: &[Arc<SelectedFamilies>], polls: &[TestPoll]) {
     for temporality in [Temporality::Cumulative, Temporality::Delta, Temporality::LowMemory] {
         let mut state = SeriesState::new(temporality);
-        let mut history = History::default();
+        let mut history = History::new(temporality);
         for poll in polls {
             let metrics = encode_poll("one", poll, &mut state);
             let points = check_splits(std::slice::from_ref(&metrics));

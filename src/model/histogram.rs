@@ -53,6 +53,15 @@ impl Histogram {
         Cow::Owned(Self { bounds, cumulative, sum: self.sum, count: self.count })
     }
 
+    /// Returns true if this histogram has every bucket of the one before, and a sum if that one has a sum. A receiver that stores one series
+    /// per bucket would keep the others otherwise.
+    #[must_use]
+    pub fn has_series_of(&self, before: &Self) -> bool {
+        let has_sum = |histogram: &Self| histogram.sum.is_some_and(|sum| !sum.is_nan());
+        let has_bounds = || self.bounds == before.bounds || contains_all(self.bounds.iter(), before.bounds.iter());
+        (has_sum(self) || !has_sum(before)) && has_bounds()
+    }
+
     /// The same histogram in another unit: bounds and sum are multiplied by `factor`.
     #[must_use]
     pub fn scaled(&self, factor: f64) -> Self {
@@ -77,11 +86,26 @@ pub struct Summary {
 }
 
 impl Summary {
+    /// Returns true if this summary has every quantile of the one before. Its sum and its count are exported in any case.
+    #[must_use]
+    pub fn has_series_of(&self, before: &Self) -> bool {
+        contains_all(self.quantiles.iter().map(|(quantile, _)| quantile), before.quantiles.iter().map(|(quantile, _)| quantile))
+    }
+
     /// Returns true if the summary has neither quantiles, nor a sum, nor a count.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.quantiles.is_empty() && self.sum.is_none() && self.count.is_none()
     }
+}
+
+/// Returns true if ascending numbers contain all of some ascending numbers.
+fn contains_all<'a>(numbers: impl Iterator<Item = &'a f64>, mut some: impl Iterator<Item = &'a f64>) -> bool {
+    let mut numbers = numbers.peekable();
+    some.all(|n| {
+        while numbers.next_if(|number| *number < n).is_some() {}
+        numbers.peek() == Some(&n)
+    })
 }
 
 #[cfg(test)]
@@ -115,5 +139,36 @@ mod tests {
         adds(&small, &histogram(&[(2.0, 10)], Some(100.0), 40), None);
         adds(&small, &histogram(&[], Some(100.0), 40), None);
         adds(&small, &histogram(&[(1.0, 1)], None, u64::MAX), None);
+    }
+
+    #[test]
+    fn a_bucket_a_sum_or_a_quantile_can_be_missing() {
+        let of = |bounds: &[f64], sum| histogram(&bounds.iter().map(|bound| (*bound, 1)).collect::<Vec<_>>(), sum, 2);
+        let before = of(&[1.0, 2.0], Some(3.0));
+        for (now, expected) in [
+            (of(&[1.0, 2.0], Some(4.0)), true),
+            (of(&[0.5, 1.0, 1.5, 2.0, 5.0], Some(f64::INFINITY)), true),
+            (of(&[1.0, 2.0], None), false),
+            (of(&[1.0, 2.0], Some(f64::NAN)), false),
+            (of(&[1.0], Some(3.0)), false),
+            (of(&[1.0, 3.0], Some(3.0)), false),
+            (of(&[], Some(3.0)), false),
+        ] {
+            assert_eq!(now.has_series_of(&before), expected, "{now:?}");
+        }
+        assert!(of(&[1.0], None).has_series_of(&of(&[1.0], Some(f64::NAN))));
+        assert!(before.has_series_of(&of(&[], None)));
+
+        let of =
+            |quantiles: &[f64]| Summary { quantiles: quantiles.iter().map(|quantile| (*quantile, 1.0)).collect(), ..Summary::default() };
+        for (now, before, expected) in [
+            (&[0.5, 0.9][..], &[0.5, 0.9][..], true),
+            (&[0.1, 0.5, 0.7, 0.9], &[0.5, 0.9], true),
+            (&[0.5], &[0.5, 0.9], false),
+            (&[], &[0.5], false),
+            (&[0.5], &[], true),
+        ] {
+            assert_eq!(of(now).has_series_of(&of(before)), expected, "{now:?} {before:?}");
+        }
     }
 }

@@ -13,6 +13,9 @@ use std::sync::LazyLock;
 
 static SEED: LazyLock<RandomState> = LazyLock::new(RandomState::default);
 
+/// The suffixes of the samples of a distribution.
+const DISTRIBUTION_SUFFIXES: [&str; 3] = ["_bucket", "_count", "_sum"];
+
 /// Bits of the filter for duplicates per series: about one in this many unique series is checked again.
 const BITS_PER_SERIES: usize = 16;
 
@@ -37,9 +40,17 @@ impl SampleRef<'_> {
     }
 
     /// A hash of the labels that are attributes of the point in OTLP, as Prometheus compares them: an empty one is equal to a missing one.
-    #[must_use]
-    pub fn point_identity(&self) -> u64 {
+    pub(super) fn point_identity(&self) -> u64 {
         identity_of_labels(self.labels().filter(|(name, value)| !value.is_empty() && !is_scope_label(name.as_bytes())))
+    }
+
+    /// A hash of the labels that the samples of a distribution have in common in OTLP, as Prometheus compares them: an empty label is equal to
+    /// a missing one.
+    #[must_use]
+    pub fn distribution_identity(&self) -> u64 {
+        let is_common =
+            |(name, value): &(&str, &str)| !value.is_empty() && !is_scope_label(name.as_bytes()) && !matches!(*name, "le" | "quantile");
+        identity_of_labels(self.labels().filter(is_common))
     }
 
     fn label_hash(&self, label: Label) -> u64 {
@@ -60,6 +71,14 @@ impl SelectedFamily<'_> {
     #[must_use]
     pub fn name_identity(&self) -> u64 {
         hash(self.native_name().as_bytes())
+    }
+
+    /// A hash of the name that the samples of a distribution have in common, constant for the lifetime of the process.
+    #[must_use]
+    pub fn distribution_identity(&self) -> u64 {
+        let name = self.native_name();
+        let common = DISTRIBUTION_SUFFIXES.iter().find_map(|suffix| name.strip_suffix(suffix));
+        hash(common.unwrap_or(name).as_bytes())
     }
 }
 

@@ -33,7 +33,7 @@ struct Series {
 }
 
 impl HistogramSeries {
-    /// The histograms of a reading as OTLP metrics, and the end markers of histograms that are missing.
+    /// The histograms of a reading as OTLP metrics, and the end markers of histograms that are missing or have other bounds.
     pub(super) fn metrics(
         &mut self,
         snapshot: Option<&Snapshot>,
@@ -46,7 +46,16 @@ impl HistogramSeries {
         let temporality = if delta { AggregationTemporality::Delta } else { AggregationTemporality::Cumulative };
         let time_unix_nano = transition.time.get();
         let mut metrics = Vec::new();
+        let add_end_marker = |metrics: &mut _, metric, attributes: &Attributes, histogram: &Histogram| {
+            let (attributes, flags) = (otlp_attributes(attributes, system), DataPointFlags::NoRecordedValueMask as u32);
+            // Zeros with the same bounds: Prometheus ends only the buckets that the marker contains.
+            let zeros = HistogramDataPoint { sum: histogram.sum.map(|_| 0.0), ..point(histogram, Some(histogram), None) };
+            add_point(metrics, metric, temporality, HistogramDataPoint { attributes, time_unix_nano, flags, ..zeros });
+        };
         for (metric, attributes, histogram) in snapshot.into_iter().flat_map(|snapshot| &snapshot.histograms) {
+            if let Some(before) = self.lost_shape(metric, attributes, histogram) {
+                add_end_marker(&mut metrics, metric, attributes, before);
+            }
             let transition = if self.unknown.contains(metric) { transition.with_unknown_past() } else { *transition };
             let baseline = self.remember(metric, attributes, histogram, &transition);
             let point = match (delta, &baseline.delta_from) {
@@ -66,18 +75,18 @@ impl HistogramSeries {
                 return true;
             }
             if !std::mem::replace(&mut series.ended, true) {
-                let (attributes, flags) = (otlp_attributes(&series.attributes, system), DataPointFlags::NoRecordedValueMask as u32);
-                // Zeros with the same bounds: Prometheus ends only the buckets that the marker contains.
-                let zeros = HistogramDataPoint {
-                    sum: series.histogram.sum.map(|_| 0.0),
-                    ..point(&series.histogram, Some(&series.histogram), None)
-                };
-                let end_marker = HistogramDataPoint { attributes, time_unix_nano, flags, ..zeros };
-                add_point(&mut metrics, series.metric, temporality, end_marker);
+                add_end_marker(&mut metrics, series.metric, &series.attributes, &series.histogram);
             }
             !transition.status.is_good || transition.has_same_rules() && retention.keeps(series.time)
         });
         metrics
+    }
+
+    /// The histogram before, if its end marker was not exported and the current one lacks buckets or the sum of it.
+    fn lost_shape(&self, metric: &'static Metric, attributes: &Attributes, histogram: &Histogram) -> Option<&Histogram> {
+        let is_same = |series: &&Series| series.metric == metric && series.attributes == *attributes && !series.ended;
+        let before = self.series.iter().find(is_same).map(|series| &series.histogram)?;
+        (!histogram.has_series_of(before)).then_some(before)
     }
 
     /// Remembers a histogram. Returns its start time and the base of its delta, which depend on the histograms before.

@@ -36,20 +36,21 @@ impl MeasuredSeries {
         self.generation += 1;
         let delta = is_delta(temporality, FamilyType::Histogram);
         let time = transition.time.get();
+        let mut ended = Vec::new();
         for metric in scopes.iter_mut().flat_map(|scope| &mut scope.metrics) {
             let Some(points) = take_points(metric) else { continue };
             if delta {
                 set_delta(metric);
             }
             for point in points {
-                let exported = self.export(metric, point, time, delta);
+                let exported = self.export(metric, point, time, delta, &mut ended);
                 exported.into_iter().for_each(|point| add_point(metric, point));
             }
         }
         for scope in scopes.iter_mut() {
             scope.metrics.retain(|metric| !is_empty_histogram(metric));
         }
-        let ended = self.end_markers(time);
+        ended.extend(self.end_markers(time));
         if let Some(scope) = scopes.first_mut() {
             for (mut metric, point) in ended {
                 let is_same = |other: &&mut Metric| other.name == metric.name && accepts(other, &point);
@@ -64,9 +65,16 @@ impl MeasuredSeries {
     }
 
     /// Remembers a point and returns what is exported of it: nothing if it is a delta without observations.
-    fn export(&mut self, empty_metric: &Metric, mut point: Point, time: u64, delta: bool) -> Option<Point> {
+    fn export(
+        &mut self,
+        empty_metric: &Metric,
+        mut point: Point,
+        time: u64,
+        delta: bool,
+        ended: &mut Vec<(Metric, Point)>,
+    ) -> Option<Point> {
         *point.time_mut() = time;
-        let before = self.remember(empty_metric, &point);
+        let before = self.remember(empty_metric, &point, ended);
         // A histogram can be older than the reading if the clock was set back.
         let start = point.start_mut();
         *start = time.min(*start);
@@ -79,10 +87,14 @@ impl MeasuredSeries {
         Some(point)
     }
 
-    /// Remembers a point and returns the one before, if both belong to one measurement.
-    fn remember(&mut self, empty_metric: &Metric, point: &Point) -> Option<Point> {
+    /// Remembers a point and returns the one before, if both belong to one measurement. Adds the end marker of the one before to `ended` if a
+    /// reload changed the form of the buckets.
+    fn remember(&mut self, empty_metric: &Metric, point: &Point, ended: &mut Vec<(Metric, Point)>) -> Option<Point> {
         let series = Series { point: point.clone(), generation: self.generation, metric: empty_metric.clone() };
-        let before = self.series.insert(series_key(&empty_metric.name, point.attributes()), series)?.point;
+        let Series { point: before, metric, .. } = self.series.insert(series_key(&empty_metric.name, point.attributes()), series)?;
+        if !point.has_buckets_of(&before) {
+            ended.push((metric, before.clone().end_marker(point.time())));
+        }
         // After a reload the measurement may be another one, which began when it was created.
         (before.start() == point.start() && before.is_exponential() == point.is_exponential()).then_some(before)
     }

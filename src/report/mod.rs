@@ -12,13 +12,20 @@
 //!
 //! # One time for all points of a reading
 //!
-//! All points of a reading have the time of its poll, including the points about the poll itself and the end markers, and each reading is later than the
+//! All points of a reading have the time of its poll, including the points about the poll itself, and each reading is later than the
 //! one before. Prometheus' OTLP receiver derives samples of `target_info` from the earliest and the latest point of a resource, and
 //! rejects a whole request, with all its targets, if one sample is older than the one before it.
 //!
+//! # End markers are one millisecond earlier
+//!
+//! Prometheus makes several series of a histogram or summary, and an end marker ends those of its own buckets or quantiles. If a series changes
+//! its bounds, its type, its scope or its unit, some of those that Prometheus has made of it end, and others continue. So the end markers of a
+//! reading have the old shape of a series and an earlier time than all of its points, and are exported before them: a point
+//! that follows continues its series.
+//!
 //! # A clock that is set back
 //!
-//! If the clock is set back by up to 10 minutes, each reading is dated one millisecond after the one before, until the clock has caught
+//! If the clock is set back by up to 10 minutes, each reading is dated two milliseconds after the one before, until the clock has caught
 //! up. If it is set back further, the old times were wrong and Prometheus has rejected them: the new readings follow the
 //! clock, and all remembered times are moved to right before the reading. Counted values are kept in both cases.
 //!
@@ -39,6 +46,7 @@
 //! after the last reading: otherwise this or an earlier Postmeter process may have exported its first part already.
 
 mod counted_value;
+mod end_markers;
 mod histograms;
 mod measured;
 mod native;
@@ -57,23 +65,24 @@ use crate::config::Temporality;
 use crate::model::{FamilyType, SelectedFamilies, Snapshot};
 use crate::poll::{Continuity, Reading};
 use crate::telemetry::{RecordsSince, empty_canonical_scope};
+use end_markers::take_end_markers;
 use histograms::HistogramSeries;
 use measured::MeasuredSeries;
 use native::NativeSeries;
 use opentelemetry_proto::tonic::common::v1::KeyValue;
-use opentelemetry_proto::tonic::metrics::v1::metric::Data;
-use opentelemetry_proto::tonic::metrics::v1::{DataPointFlags, HistogramDataPoint, ScopeMetrics};
+use opentelemetry_proto::tonic::metrics::v1::ScopeMetrics;
 use prost::Message;
 use scalars::ScalarSeries;
-use std::collections::HashSet;
 use std::sync::Arc;
 use transition::{READING_STEP_NANOS, ReadingHistory, Transition};
 
 /// One reading of a target, ready to be exported.
 #[derive(Debug)]
 pub struct Report {
-    /// Canonical metrics: scalars and histograms, with all times set, and the end markers of ended series.
+    /// Canonical metrics: scalars and histograms, with all times set.
     pub canonical: Vec<ScopeMetrics>,
+    /// The end markers of canonical series.
+    pub canonical_ends: Vec<ScopeMetrics>,
     /// Native families, with start times, delta baselines and ended series.
     pub native: NativeReport,
 }
@@ -137,8 +146,8 @@ impl SeriesState {
         if let Some(scope) = canonical.first_mut() {
             scope.metrics.extend(histograms);
         }
-        remove_contradicted_ends(&mut canonical);
-        Report { canonical, native: self.native.report(native, &transition, self.temporality) }
+        let canonical_ends = take_end_markers(&mut canonical, transition.end_time());
+        Report { canonical, canonical_ends, native: self.native.report(native, &transition, self.temporality) }
     }
 
     /// Moves all remembered times to `latest` or earlier, because the clock was far ahead.
@@ -169,32 +178,6 @@ fn is_delta(temporality: Temporality, kind: FamilyType) -> bool {
 /// The time in the form of OTLP, where 0 means "unset".
 fn otlp_time(time: Option<UnixNanos>) -> u64 {
     time.map_or(0, UnixNanos::get)
-}
-
-/// Removes the end markers of histograms that are in the reading, too: the mail server had counted them until Postmeter did, or the reverse.
-fn remove_contradicted_ends(scopes: &mut [ScopeMetrics]) {
-    let is_end = |point: &HistogramDataPoint| point.flags == DataPointFlags::NoRecordedValueMask as u32;
-    let histograms = || {
-        let metrics = scopes.iter().flat_map(|scope| &scope.metrics);
-        metrics.filter_map(|metric| match &metric.data {
-            Some(Data::Histogram(histogram)) => Some((metric.name.as_str(), &histogram.data_points)),
-            _ => None,
-        })
-    };
-    if !histograms().any(|(_, points)| points.iter().any(is_end)) {
-        return;
-    }
-    let key = |name: &str, point: &HistogramDataPoint| series_key(name, &point.attributes);
-    let values = histograms().flat_map(|(name, points)| points.iter().filter(|point| !is_end(point)).map(move |point| key(name, point)));
-    let values: HashSet<Vec<u8>> = values.collect();
-    for metric in scopes.iter_mut().flat_map(|scope| &mut scope.metrics) {
-        if let Some(Data::Histogram(histogram)) = &mut metric.data {
-            histogram.data_points.retain(|point| !is_end(point) || !values.contains(&key(&metric.name, point)));
-        }
-    }
-    for scope in scopes {
-        scope.metrics.retain(|metric| !matches!(&metric.data, Some(Data::Histogram(histogram)) if histogram.data_points.is_empty()));
-    }
 }
 
 /// The identity of a canonical series: its metric and its sorted attributes.

@@ -61,10 +61,10 @@ fn collected((name, attribute, value): (&str, &str, i64)) -> Metric {
 fn report(state: &mut SeriesState, status: ReadingStatus, scalars: &[(&str, &str, i64)], snapshot: &Snapshot) -> Vec<String> {
     let scopes = vec![ScopeMetrics { metrics: scalars.iter().copied().map(collected).collect(), ..Default::default() }];
     let snapshot = status.is_good.then_some(snapshot);
-    let mut report = state.report_with(status, scopes, "cpanel", snapshot, &Arc::default());
+    let report = state.report_with(status, scopes, "cpanel", snapshot, &Arc::default());
     let seconds = |nanos: u64| nanos as f64 / SECOND as f64;
     let mut lines = Vec::new();
-    for metric in report.canonical.remove(0).metrics {
+    for metric in report.canonical_ends.into_iter().chain(report.canonical).flat_map(|scope| scope.metrics) {
         let mut add = |attributes: &[KeyValue], value: String, start: u64, time: u64, flags: u32| {
             let text = |a: &KeyValue| match a.value.clone().unwrap().value {
                 Some(any_value::Value::StringValue(text)) if a.key == "a" => text,
@@ -149,7 +149,7 @@ fn counts_of_postmeter_that_began_anew_are_not_compared_with_those_before() {
 }
 
 #[test]
-fn end_markers_have_the_time_of_the_poll_and_a_late_response_follows_them() {
+fn end_markers_precede_the_poll_and_a_late_response_follows_them() {
     for temporality in [Temporality::Cumulative, Temporality::Delta] {
         let metric = *vocabulary::ALL.iter().find(|metric| metric.name == "mail.connection.duration").unwrap();
         let histogram = Histogram { bounds: vec![1.0], cumulative: vec![1], count: 2, sum: None };
@@ -158,11 +158,12 @@ fn end_markers_have_the_time_of_the_poll_and_a_late_response_follows_them() {
         let series = [("mail.queue.oldest_age", "x", 4), ("mail.delivery.duration", "x", 3)];
         report(&mut state, at(10), &series, &snapshot);
         // The poll that began at 20 timed out for the caller, and its response arrived later.
-        let end_markers = ["mail.connection.duration{} end 30", "mail.delivery.duration{x} end 30", "mail.queue.oldest_age{x} end 30"];
+        let end_markers =
+            ["mail.connection.duration{} end 29.999", "mail.delivery.duration{x} end 29.999", "mail.queue.oldest_age{x} end 29.999"];
         assert_eq!(report(&mut state, failed(30), &[], &snapshot), end_markers);
         assert_eq!(report(&mut state, failed(31), &[], &snapshot), [""; 0]);
         let late = report(&mut state, at(20), &[("mail.queue.oldest_age", "x", 5)], &snapshot);
-        assert!(late.iter().all(|line| line.ends_with(" 31.001")), "{late:?}");
+        assert!(late.iter().all(|line| line.ends_with(" 31.002")), "{late:?}");
     }
 }
 
@@ -175,19 +176,19 @@ fn the_source_of_delivery_counts_can_change() {
     let of_server_points = ["mail.bounces{z} 8 @10 20", "mail.delivery.attempts{x} 5000 @10 20", "mail.delivery.failures{y} 4 20"];
     assert_eq!(scalars(&mut state, at(20), &of_server), of_server_points);
     let of_postmeter = scalars(&mut state, with_delivery_log(at(30)), &[(ATTEMPTS, "x", 12), ("mail.delivery.failures", "w", 2)]);
-    let expected = ["mail.bounces{z} end 30", "mail.delivery.attempts{x} 12 @20 30", "mail.delivery.failures{w} 2 @20 30"];
-    assert_eq!(of_postmeter, [&expected[..], &["mail.delivery.failures{y} end 30"]].concat());
+    let expected = ["mail.bounces{z} end 29.999", "mail.delivery.attempts{x} 12 @20 30", "mail.delivery.failures{w} 2 @20 30"];
+    assert_eq!(of_postmeter, [&expected[..], &["mail.delivery.failures{y} end 29.999"]].concat());
 
     let mut state = SeriesState::new(Temporality::Delta);
     scalars(&mut state, with_delivery_log(at(10)), &[(ATTEMPTS, "x", 300)]);
-    assert_eq!(scalars(&mut state, failed(15), &[]), ["mail.delivery.attempts{x} end 15"]);
+    assert_eq!(scalars(&mut state, failed(15), &[]), ["mail.delivery.attempts{x} end 14.999"]);
     assert_eq!(scalars(&mut state, at(20), &of_server), [""; 0]);
     let rises = ["mail.bounces{z} +1 @20 30", "mail.delivery.attempts{x} +2 @20 30", "mail.delivery.failures{y} +0 @20 30"];
     assert_eq!(scalars(&mut state, at(30), &[(ATTEMPTS, "x", 5002), of_server[1], (BOUNCES, "z", 9)]), rises);
 }
 
 #[test]
-fn a_histogram_that_changes_its_source_has_no_end_marker() {
+fn a_histogram_that_changes_its_source_ends_before_it_continues() {
     const DURATION: &str = "mail.delivery.duration";
     // The attributes that `HistogramSeries` sets.
     let histogram = Histogram { bounds: vec![], cumulative: vec![], sum: None, count: 4 };
@@ -202,7 +203,7 @@ fn a_histogram_that_changes_its_source_has_no_end_marker() {
     let mut state = SeriesState::default();
     let mut step = |status, scopes: Vec<ScopeMetrics>, snapshot: &Snapshot| -> Vec<(u64, u32)> {
         let report = state.report_with(status, scopes, "cpanel", Some(snapshot), &Arc::default());
-        let metrics = report.canonical.into_iter().flat_map(|scope| scope.metrics);
+        let metrics = report.canonical_ends.into_iter().chain(report.canonical).flat_map(|scope| scope.metrics);
         let points = metrics.flat_map(|metric| match metric.data {
             Some(Data::Histogram(histogram)) => histogram.data_points,
             other => panic!("{other:?}"),
@@ -211,8 +212,8 @@ fn a_histogram_that_changes_its_source_has_no_end_marker() {
     };
     let empty = || vec![ScopeMetrics::default()];
     assert_eq!(step(at(10), empty(), &of_server), [(4, 0)]);
-    assert_eq!(step(with_delivery_log(at(20)), of_records(), &Snapshot::default()), [(2, 0)]);
-    assert_eq!(step(at(30), empty(), &of_server), [(4, 0)]);
+    assert_eq!(step(with_delivery_log(at(20)), of_records(), &Snapshot::default()), [(0, 1), (2, 0)]);
+    assert_eq!(step(at(30), empty(), &of_server), [(0, 1), (4, 0)]);
     assert_eq!(step(at(40), empty(), &Snapshot::default()), [(0, 1)]);
 }
 
@@ -225,12 +226,12 @@ fn a_counter_that_a_response_omits_resumes_or_is_a_reset() {
         let mut state = SeriesState::new(temporality);
         scalars(&mut state, at(10), &[]);
         scalars(&mut state, at(20), &[(BOUNCES, "x", 1000)]);
-        assert_eq!(scalars(&mut state, at(30), &[]), ["mail.bounces{x} end 30"]);
+        assert_eq!(scalars(&mut state, at(30), &[]), ["mail.bounces{x} end 29.999"]);
         assert_eq!(scalars(&mut state, at(40), &[(BOUNCES, "x", 1060)]), [resumed]);
-        assert_eq!(scalars(&mut state, at(50), &[]), ["mail.bounces{x} end 50"]);
+        assert_eq!(scalars(&mut state, at(50), &[]), ["mail.bounces{x} end 49.999"]);
         assert_eq!(scalars(&mut state, at(60), &[(BOUNCES, "x", 7)]), [reset]);
         // Failed polls before and after the successful one that omits the series change nothing.
-        assert_eq!(scalars(&mut state, failed(70), &[]), ["mail.bounces{x} end 70"]);
+        assert_eq!(scalars(&mut state, failed(70), &[]), ["mail.bounces{x} end 69.999"]);
         assert_eq!(scalars(&mut state, at(80), &[]), [""; 0]);
         assert_eq!(scalars(&mut state, failed(90), &[]), [""; 0]);
         let resumed = scalars(&mut state, at(3660), &[(BOUNCES, "x", 9)]);
@@ -267,7 +268,7 @@ fn a_delta_excludes_what_an_earlier_process_may_have_exported() {
     let rises = ["mail.bounces{x} +1 @100 110", "mail.bounces{y} +2 @100 110"];
     assert_eq!(scalars(&mut state, since(110, 3), &[(BOUNCES, "x", 1_000_001), (BOUNCES, "y", 2)]), rises);
     // A new server process.
-    assert_eq!(scalars(&mut state, since(120, 115), &[(BOUNCES, "x", 4)]), ["mail.bounces{x} +4 @115 120", "mail.bounces{y} end 120"]);
+    assert_eq!(scalars(&mut state, since(120, 115), &[(BOUNCES, "x", 4)]), ["mail.bounces{x} +4 @115 120", "mail.bounces{y} end 119.999"]);
     let mut state = SeriesState::default();
     assert_eq!(scalars(&mut state, since(100, 3), &[(BOUNCES, "x", 1_000_000)]), ["mail.bounces{x} 1000000 @3 100"]);
 }
@@ -339,7 +340,7 @@ fn canonical_counters_begin_again_when_a_reload_changes_their_rules() {
     report(&mut state, at(10), &[(BOUNCES, "x", 4)], &latency(1));
     state.note_change(OtherServer);
     let incomplete = ReadingStatus { is_complete: false, has_all_series: false, ..at(20) };
-    assert_eq!(scalars(&mut state, incomplete, &[]), ["mail.bounces{x} end 20", "mail.delivery.duration{} end 20"]);
+    assert_eq!(scalars(&mut state, incomplete, &[]), ["mail.bounces{x} end 19.999", "mail.delivery.duration{} end 19.999"]);
     assert_eq!(report(&mut state, at(30), &[(BOUNCES, "x", 100_000)], &latency(50)), [""; 0]);
     assert_eq!(report(&mut state, at(40), &[(BOUNCES, "x", 100_001)], &latency(50))[0], "mail.bounces{x} +1 @30 40");
     let mut state = SeriesState::default();

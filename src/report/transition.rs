@@ -5,8 +5,10 @@ use crate::poll::Continuity;
 use crate::telemetry::RecordsSince;
 use std::time::SystemTime;
 
-/// A reading is at least this much later than the one before it: the time resolution of Prometheus.
-pub(super) const READING_STEP_NANOS: u64 = 1_000_000;
+/// The time resolution of Prometheus.
+pub(super) const TIME_RESOLUTION_NANOS: u64 = 1_000_000;
+/// A reading is at least this much later than the one before it, so that an end marker has a time between the two.
+pub(super) const READING_STEP_NANOS: u64 = 2 * TIME_RESOLUTION_NANOS;
 /// If the clock is further behind the last reading than this, the time of the last reading is considered wrong. Prometheus rejects samples
 /// that are further ahead of its own clock.
 const CLOCK_BEHIND_NANOS_MAX: u64 = 600 * 1_000_000_000;
@@ -74,6 +76,11 @@ impl Transition {
     pub(super) fn with_unknown_past(mut self) -> Self {
         self.last_complete_time = None;
         self
+    }
+
+    /// The time of the end markers: before all points of the reading, and after those of the reading before.
+    pub(super) fn end_time(&self) -> UnixNanos {
+        self.time.earlier(TIME_RESOLUTION_NANOS)
     }
 
     /// Returns true if the mail server's native counters are those of the readings before.

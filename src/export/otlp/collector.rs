@@ -169,7 +169,10 @@ impl Collector {
     /// Returns Postmeter's own metrics, if this push exports them.
     fn self_metrics(&self) -> Option<TargetMetrics> {
         let (identity, canonical) = self.telemetry.collect()?;
-        Some(TargetMetrics::new(identity, Report { canonical, native: NativeReport::empty(SystemTime::now().into()) }))
+        Some(TargetMetrics::new(
+            identity,
+            Report { canonical, canonical_ends: Vec::new(), native: NativeReport::empty(SystemTime::now().into()) },
+        ))
     }
 
     /// Encodes readings and Postmeter's `own` metrics, and queues the requests. Waits until the queue is short before each request, but not beyond the time of the next

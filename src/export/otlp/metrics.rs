@@ -17,8 +17,7 @@ use crate::report::{NativeReport, Report, TimestampedSamples};
 use crate::telemetry::{Identity, SERVER_PORT};
 use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceRequest;
 use opentelemetry_proto::tonic::common::v1::{AnyValue, KeyValue, any_value};
-use opentelemetry_proto::tonic::metrics::v1::metric::Data;
-use opentelemetry_proto::tonic::metrics::v1::{DataPointFlags, ScopeMetrics};
+use opentelemetry_proto::tonic::metrics::v1::ScopeMetrics;
 use opentelemetry_proto::tonic::resource::v1::Resource;
 use prost::Message;
 use std::borrow::Cow;
@@ -46,6 +45,7 @@ pub struct TargetMetrics {
     /// The encoded field with the identifying attributes of the resource only, for samples with explicit timestamps.
     identity: Vec<u8>,
     canonical: Vec<ScopeMetrics>,
+    canonical_ends: Vec<ScopeMetrics>,
     native: NativeReport,
 }
 
@@ -53,8 +53,8 @@ impl TargetMetrics {
     /// The report of a target with this identity.
     #[must_use]
     pub fn new(identity: &Identity, report: Report) -> Self {
-        let Report { canonical, native } = report;
-        Self { resource: resource_field(identity), identity: identity_field(identity), canonical, native }
+        let Report { canonical, canonical_ends, native } = report;
+        Self { resource: resource_field(identity), identity: identity_field(identity), canonical, canonical_ends, native }
     }
 
     /// The number of samples that are omitted because of their explicit timestamps, by reason.
@@ -66,25 +66,9 @@ impl TargetMetrics {
 
     /// Removes the ends of series, for the last push of an instance: its successor may be exporting the same series already.
     #[must_use]
-    pub fn without_ends(mut self) -> Self {
-        let end = DataPointFlags::NoRecordedValueMask as u32;
-        for scope in &mut self.canonical {
-            scope.metrics.retain_mut(|metric| match &mut metric.data {
-                Some(Data::Gauge(gauge)) => retain_points(&mut gauge.data_points, |point| point.flags != end),
-                Some(Data::Sum(sum)) => retain_points(&mut sum.data_points, |point| point.flags != end),
-                Some(Data::Histogram(histogram)) => retain_points(&mut histogram.data_points, |point| point.flags != end),
-                Some(Data::ExponentialHistogram(histogram)) => retain_points(&mut histogram.data_points, |point| point.flags != end),
-                _ => true,
-            });
-        }
-        Self { native: self.native.without_ends(), ..self }
+    pub fn without_ends(self) -> Self {
+        Self { canonical_ends: Vec::new(), native: self.native.without_ends(), ..self }
     }
-}
-
-/// Returns true if points are left.
-fn retain_points<T>(points: &mut Vec<T>, keep: impl Fn(&T) -> bool) -> bool {
-    points.retain(keep);
-    !points.is_empty()
 }
 
 fn resource_field(identity: &Identity) -> Vec<u8> {
@@ -152,6 +136,8 @@ struct TargetCursor<'a> {
     identity: &'a [u8],
     /// The remaining canonical metrics, in reverse order.
     canonical: Vec<Cow<'a, ScopeMetrics>>,
+    /// The remaining end markers of canonical metrics, in reverse order.
+    canonical_ends: Vec<Cow<'a, ScopeMetrics>>,
     native: NativeCursor<'a>,
 }
 
@@ -220,22 +206,35 @@ impl Iterator for CompressedRequests<'_> {
 impl<'a> TargetCursor<'a> {
     fn new(metrics: &'a TargetMetrics, bytes_max: usize) -> Self {
         let scope_bytes_max = bytes_max.saturating_sub(metrics.resource.len() + ENVELOPE_BYTES_MAX);
-        let mut canonical = Vec::new();
-        for scope in metrics.canonical.iter().filter(|scope| !scope.metrics.is_empty()) {
-            split_scope(Cow::Borrowed(scope), scope_bytes_max, &mut canonical);
-        }
-        canonical.reverse();
+        let reversed = |scopes: &'a [ScopeMetrics]| {
+            let mut parts = Vec::new();
+            for scope in scopes.iter().filter(|scope| !scope.metrics.is_empty()) {
+                split_scope(Cow::Borrowed(scope), scope_bytes_max, &mut parts);
+            }
+            parts.reverse();
+            parts
+        };
+        let (canonical, canonical_ends) = (reversed(&metrics.canonical), reversed(&metrics.canonical_ends));
         let native = NativeCursor::new(&metrics.native);
-        Self { resource: &metrics.resource, identity: &metrics.identity, canonical, native }
+        Self { resource: &metrics.resource, identity: &metrics.identity, canonical, canonical_ends, native }
     }
 
+    /// Writes all end markers, then all points. The end markers are earlier: a receiver would reject a sample that is older than the last one of
+    /// its series, also of `target_info`, which Prometheus derives from all of them.
     fn write(&mut self, writer: &mut MetricsRequestWriter) -> Result<(), RequestFull> {
-        while let Some(scope) = self.canonical.last() {
-            writer.add_scope(self.resource, &scope.encode_to_vec(), points_in(scope))?;
-            self.canonical.pop();
-        }
+        write_scopes(&mut self.canonical_ends, writer, self.resource)?;
+        self.native.write_ends(writer, self.resource)?;
+        write_scopes(&mut self.canonical, writer, self.resource)?;
         self.native.write(writer, self.resource, self.identity)
     }
+}
+
+fn write_scopes(scopes: &mut Vec<Cow<'_, ScopeMetrics>>, writer: &mut MetricsRequestWriter, resource: &[u8]) -> Result<(), RequestFull> {
+    while let Some(scope) = scopes.last() {
+        writer.add_scope(resource, &scope.encode_to_vec(), points_in(scope))?;
+        scopes.pop();
+    }
+    Ok(())
 }
 
 fn points_in(scope: &ScopeMetrics) -> u64 {

@@ -42,12 +42,10 @@ impl<'a> NativeCursor<'a> {
         Self { report, family: 0, positions: None, pending: None, rising: 0, delta: 0, ends, pending_end: None, timestamped: 0 }
     }
 
-    /// Writes metrics until all are written or the request is full. Samples with explicit timestamps are written under `identity`, a
+    /// Writes the points until all are written or the request is full. Samples with explicit timestamps are written under `identity`, a
     /// resource without descriptive attributes: Prometheus would derive samples of `target_info` from their times otherwise.
     pub(crate) fn write(&mut self, request: &mut MetricsRequestWriter, resource: &[u8], identity: &[u8]) -> Result<(), RequestFull> {
         let mut writer = PointWriter::new(request, resource);
-        // Ends are written first: a series of this reading may have the name of an ended one and another type.
-        self.write_ends(&mut writer)?;
         while self.family < self.report.native.len() {
             let family = self.report.native.family(self.family);
             if !is_scope_info(family.native_name()) {
@@ -106,7 +104,7 @@ impl<'a> NativeCursor<'a> {
                 (point.base, point.start) = (Some(value), Some(time));
             }
             // Samples with explicit timestamps are written after all families.
-            let is_timestamped = sample.timestamp().is_some() || report.timestamped.is_ahead(family, &sample);
+            let is_timestamped = sample.timestamp().is_some() || report.timestamped.is_ahead(family, &sample, report.time);
             if base != DeltaBase::Unknown && !is_timestamped && writer.write_point(&header, &sample, &point).is_err() {
                 self.pending = Some(position);
                 return Err(RequestFull);
@@ -117,9 +115,11 @@ impl<'a> NativeCursor<'a> {
         Ok(())
     }
 
-    fn write_ends(&mut self, writer: &mut PointWriter<'_, 'a>) -> Result<(), RequestFull> {
+    /// Writes the end markers until all are written or the request is full.
+    pub(crate) fn write_ends(&mut self, request: &mut MetricsRequestWriter, resource: &[u8]) -> Result<(), RequestFull> {
+        let mut writer = PointWriter::new(request, resource);
         let Some(ends) = &mut self.ends else { return Ok(()) };
-        let native = ends.native();
+        let (native, end_time) = (ends.native(), self.report.end_time);
         let mut previous_family = None;
         while let Some((index, position)) = self.pending_end.take().or_else(|| ends.next()) {
             if previous_family.replace(index) != Some(index) {
@@ -131,9 +131,9 @@ impl<'a> NativeCursor<'a> {
             }
             writer.set_scope(family.scope());
             let header = MetricHeader::new(&family, self.report.is_delta(family.kind()), false);
-            let sample = native.sample(position).filter(|sample| !self.report.timestamped.is_ahead(&family, sample));
+            let sample = native.sample(position).filter(|sample| !self.report.timestamped.is_ahead(&family, sample, end_time));
             let Some(sample) = sample else { continue };
-            if writer.write_end(&header, &sample, self.report.time).is_err() {
+            if writer.write_end(&header, &sample, end_time).is_err() {
                 self.pending_end = Some((index, position));
                 return Err(RequestFull);
             }

@@ -33,6 +33,20 @@ pub enum Value<'a> {
     Summary(&'a Summary),
 }
 
+impl Value<'_> {
+    /// Returns true if a receiver that stores one series per number, bucket and quantile has every series of the value before for this value, too.
+    #[must_use]
+    #[inline]
+    pub fn has_series_of(&self, before: &Self) -> bool {
+        match (self, before) {
+            (Self::Histogram(now), Self::Histogram(before)) => now.has_series_of(before),
+            (Self::Summary(now), Self::Summary(before)) => now.has_series_of(before),
+            (Self::Number(_), Self::Number(_)) => true,
+            _ => false,
+        }
+    }
+}
+
 /// A family of a response.
 #[derive(Clone, Copy)]
 pub struct FamilyRef<'a> {

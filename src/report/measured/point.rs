@@ -20,6 +20,15 @@ impl Point {
         matches!(self, Self::Exponential(_))
     }
 
+    /// Returns true if the point has the buckets of the point before.
+    pub(super) fn has_buckets_of(&self, before: &Self) -> bool {
+        match (self, before) {
+            (Self::Explicit(point), Self::Explicit(before)) => point.explicit_bounds == before.explicit_bounds,
+            (Self::Exponential(_), Self::Exponential(_)) => true,
+            _ => false,
+        }
+    }
+
     pub(super) fn attributes(&self) -> &[KeyValue] {
         match self {
             Self::Explicit(point) => &point.attributes,

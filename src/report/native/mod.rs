@@ -32,6 +32,8 @@ pub struct NativeReport {
     pub native: Arc<SelectedFamilies>,
     /// The time of all points that have no explicit timestamp.
     pub time: UnixNanos,
+    /// The time of the end markers.
+    pub end_time: UnixNanos,
     /// The temporality of counters and histograms.
     pub temporality: Temporality,
     /// The start time of each series of the counters and histograms, in their order.
@@ -69,7 +71,8 @@ impl NativeReport {
     pub fn empty(time: UnixNanos) -> Self {
         let (native, starts, timestamped, resumed, ended) = Default::default();
         let (temporality, read_until) = (Temporality::default(), time);
-        Self { native, time, temporality, starts, read_until, timestamped, delta_bases: None, previous: None, resumed, ended }
+        let end_time = time;
+        Self { native, time, end_time, temporality, starts, read_until, timestamped, delta_bases: None, previous: None, resumed, ended }
     }
 
     /// Returns true if points of this type are exported as deltas.
@@ -163,7 +166,8 @@ impl NativeSeries {
         let is_referenced = !ended.is_empty() || !delta_bases.is_empty();
         let previous = last.filter(|_| is_referenced).map(|last| (last.native, last.time));
         let (native, delta_bases) = (native.clone(), Some(delta_bases));
-        NativeReport { native, time, temporality, starts, read_until, timestamped, delta_bases, previous, resumed, ended }
+        let end_time = transition.end_time();
+        NativeReport { native, time, end_time, temporality, starts, read_until, timestamped, delta_bases, previous, resumed, ended }
     }
 
     /// Reports the end of all series, unless it was reported before.
@@ -173,6 +177,7 @@ impl NativeSeries {
         NativeReport {
             native: native.clone(),
             time: transition.time,
+            end_time: transition.end_time(),
             temporality,
             starts: Arc::default(),
             read_until: transition.time,

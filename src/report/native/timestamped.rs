@@ -25,6 +25,7 @@ use crate::config::Temporality;
 use crate::model::{SamplePosition, SampleRef, SelectedFamilies, SelectedFamily, Value};
 use crate::report::counted_value::{Change, CountedValue};
 use crate::report::retention::{OMITTED_SERIES_MAX, Retention};
+use crate::report::transition::TIME_RESOLUTION_NANOS;
 use crate::report::{Transition, UnixNanos, is_delta, limit_point_times};
 use bases::{ExportedSample, SeriesIndex};
 use std::collections::{HashMap, HashSet};
@@ -64,8 +65,8 @@ pub struct TimestampedSamples {
     pub too_new: u64,
     /// The number of samples that are older than an exported sample of their series.
     pub out_of_order: u64,
-    /// Series of which a sample was exported that is ahead of the reading.
-    ahead: HashSet<SeriesKey>,
+    /// The time of the last exported sample of each series that is ahead of the reading or of its end markers.
+    ahead: HashMap<SeriesKey, UnixNanos>,
 }
 
 /// A sample that is exported with its own timestamp.
@@ -91,12 +92,17 @@ impl TimestampedSample {
 }
 
 impl TimestampedSamples {
-    /// Returns true if a sample of this series was exported that is ahead of the reading.
+    /// Returns true if a sample of this series was exported that is not older than this time, which is that of the reading or of its end markers.
     #[must_use]
     #[inline]
-    pub fn is_ahead(&self, family: &SelectedFamily<'_>, sample: &SampleRef<'_>) -> bool {
-        !self.ahead.is_empty() && self.ahead.contains(&key(family, sample))
+    pub fn is_ahead(&self, family: &SelectedFamily<'_>, sample: &SampleRef<'_>, time: UnixNanos) -> bool {
+        !self.ahead.is_empty() && self.ahead.get(&key(family, sample)).is_some_and(|exported| is_not_older(*exported, time))
     }
+}
+
+/// Returns true if the time of a timestamp is not before another time, in the time resolution of Prometheus.
+fn is_not_older(timestamp: UnixNanos, time: UnixNanos) -> bool {
+    timestamp.later(TIME_RESOLUTION_NANOS) > time
 }
 
 /// The time of a timestamp in Unix milliseconds. A time before 1970 is the earliest time.
@@ -221,9 +227,10 @@ impl TimestampedSeries {
         self.exported.insert(key, ExportedSample { time, start, created: reported, value });
     }
 
-    /// The series of which a sample was exported that is not older than the reading.
-    fn series_ahead(&self, transition: &Transition) -> HashSet<SeriesKey> {
-        self.exported.iter().filter(|(_, exported)| exported.time >= transition.time).map(|(key, _)| *key).collect()
+    /// The series of which a sample was exported that is not older than the reading or its end markers.
+    fn series_ahead(&self, transition: &Transition) -> HashMap<SeriesKey, UnixNanos> {
+        let times = self.exported.iter().map(|(key, exported)| (*key, exported.time));
+        times.filter(|(_, time)| is_not_older(*time, transition.end_time())).collect()
     }
 
     fn is_untimestamped(&self, family: &SelectedFamily<'_>) -> bool {

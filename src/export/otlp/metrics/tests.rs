@@ -8,6 +8,7 @@ use crate::model::{
 };
 use crate::poll::{PollError, Reading, Tally};
 use crate::report::SeriesState;
+use opentelemetry_proto::tonic::metrics::v1::metric::Data;
 use opentelemetry_proto::tonic::metrics::v1::{Gauge, HistogramDataPoint, Metric, NumberDataPoint, SummaryDataPoint, number_data_point};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -16,6 +17,7 @@ use std::time::{Duration, Instant, SystemTime};
 mod clock;
 mod created;
 mod deltas;
+mod ends;
 mod random;
 mod reloads;
 mod start_times;
@@ -218,9 +220,9 @@ fn canonical_histograms_are_exported_with_the_scalars() {
     let mut points_at = |at, count: Option<u64>| {
         let histograms = count.map(|count| (*metric, Attributes::new(), histogram(count))).into_iter().collect();
         let this = reading(at, Ok(Snapshot { histograms, ..Snapshot::default() }), Arc::default());
-        let mut report = state.report(vec![ScopeMetrics::default()], "kumomta", &this, None);
-        let metrics = report.canonical.remove(0).metrics;
-        let points = metrics.into_iter().flat_map(|metric| match metric.data {
+        let report = state.report(vec![ScopeMetrics::default()], "kumomta", &this, None);
+        let metrics = report.canonical_ends.into_iter().chain(report.canonical).flat_map(|scope| scope.metrics);
+        let points = metrics.flat_map(|metric| match metric.data {
             Some(Data::Histogram(histogram)) => histogram.data_points,
             other => panic!("{other:?}"),
         });
@@ -247,8 +249,8 @@ fn the_last_push_exports_no_ends() {
     assert_eq!(lines(last.without_ends()), ["c{b} 7"]);
     let end = NumberDataPoint { flags: 1, ..Default::default() };
     let metric = Metric { data: Some(Data::Gauge(Gauge { data_points: vec![end] })), ..Default::default() };
-    let canonical = vec![ScopeMetrics { metrics: vec![metric], ..Default::default() }];
-    let last = TargetMetrics { canonical, ..target_metrics("u", &reading(20, Ok(Snapshot::default()), text("")), &mut state) };
+    let canonical_ends = vec![ScopeMetrics { metrics: vec![metric], ..Default::default() }];
+    let last = TargetMetrics { canonical_ends, ..target_metrics("u", &reading(20, Ok(Snapshot::default()), text("")), &mut state) };
     assert_eq!(requests(&[last.without_ends()], usize::MAX).count(), 0);
 }
 

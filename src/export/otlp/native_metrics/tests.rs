@@ -132,16 +132,16 @@ fn a_series_continues_and_ends_in_its_scope() {
 }
 
 #[test]
-fn a_series_that_changes_only_for_other_receivers_than_prometheus_has_no_end_marker() {
+fn a_series_ends_if_its_scope_type_or_labels_change() {
     let scoped = |version: &str, value: u32| {
         format!("# TYPE c gauge\nc{{otel_scope_name=\"a\",otel_scope_version=\"{version}\",l=\"x\"}} {value}\n")
     };
     let labeled = |label: &str, value: u32| format!("# TYPE c gauge\nc{{k=\"v\"{label}}} {value}\nd 1\n");
     for (before, after, expected) in [
-        (scoped("1", 1), scoped("2", 2), &["a c{l=x} 2"][..]),
-        (labeled(",l=\"\"", 1), labeled("", 2), &["c{k=v} 2", "d{} 1"]),
-        (labeled("", 1), labeled(",l=\"\"", 2), &["c{k=v,l=} 2", "d{} 1"]),
-        (labeled("", 1), labeled("", 2).replace("c gauge", "c counter"), &["c{k=v} 2", "d{} 1"]),
+        (scoped("1", 1), scoped("2", 2), &["a c{l=x} NaN", "a c{l=x} 2"][..]),
+        (labeled(",l=\"\"", 1), labeled("", 2), &["c{k=v,l=} NaN", "c{k=v} 2", "d{} 1"]),
+        (labeled("", 1), labeled(",l=\"\"", 2), &["c{k=v} NaN", "c{k=v,l=} 2", "d{} 1"]),
+        (labeled("", 1), labeled("", 2).replace("c gauge", "c counter"), &["c{k=v} NaN", "c{k=v} 2", "d{} 1"]),
         // The end marker would be later than the sample.
         ("u 1\n".to_owned(), "# TYPE u gauge\nu 2 1700000009000\n".to_owned(), &["u{} 2"]),
         (labeled("", 1), labeled(",l=\"x\"", 2), &["c{k=v} NaN", "c{k=v,l=x} 2", "d{} 1"]),

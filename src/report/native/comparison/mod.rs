@@ -3,6 +3,7 @@
 mod series;
 
 use super::created::{SeriesBefore, created_of, of_new_series};
+use super::ended::was_exported;
 use super::omitted::{OmittedSeries, OmittedValue};
 use super::{DeltaBase, LastGoodReading, has_reading_time, is_cumulative, is_nan};
 use crate::config::Temporality;
@@ -47,6 +48,7 @@ struct FamilyPair {
     first_start: usize,
     first_base: usize,
     first_last_start: usize,
+    has_same_unit: bool,
     is_cumulative: bool,
     delta: bool,
     /// The transition as it applies to the counters of this family. Counters that the server types as gauges belong to another program
@@ -123,23 +125,11 @@ impl<'a> Comparison<'a> {
     /// Ends a family of the last reading that is missing now, or whose name now has another type.
     fn end_family(&mut self, last_index: usize, last_family: &SelectedFamily<'a>, first_last_start: usize) {
         let Some(last) = self.last else { return };
-        if !last.ended && !self.is_split_differently(last_family) {
-            let has_ended = |position: &SamplePosition| last.native.sample(*position).is_some_and(|sample| has_reading_time(&sample));
+        if !last.ended {
+            let has_ended = |position: &SamplePosition| was_exported(&last.native, *position);
             self.ended.extend(last_family.positions().filter(has_ended).map(|position| (last_index as u32, position)));
         }
         self.remember_omitted(last, last_family, first_last_start, last_family.positions().enumerate());
-    }
-
-    /// Returns true if the lines of a histogram have become families of their own, or the other way round. An end marker would then
-    /// apply to points that still exist under the same name.
-    fn is_split_differently(&self, last_family: &SelectedFamily<'_>) -> bool {
-        let name = last_family.native_name();
-        if last_family.kind().is_number() {
-            let whole = |suffix: &&str| name.strip_suffix(suffix).and_then(|base| self.native.find(last_family.scope(), base));
-            HISTOGRAM_SUFFIXES.iter().filter_map(whole).any(|family| !family.kind().is_number())
-        } else {
-            HISTOGRAM_SUFFIXES.iter().any(|suffix| self.native.find(last_family.scope(), &format!("{name}{suffix}")).is_some())
-        }
     }
 
     /// Remembers counters and histograms of the last reading that are missing now.
@@ -247,6 +237,7 @@ impl<'a> Comparison<'a> {
                 slots.1.into_iter().for_each(|slot| *slot = base);
             }
         }
-        FamilyPair { index, last_index, first_start, first_base, first_last_start, is_cumulative, delta, transition }
+        let has_same_unit = last.is_some_and(|(_, last, _)| last.prometheus_unit() == family.prometheus_unit());
+        FamilyPair { index, last_index, first_start, first_base, first_last_start, has_same_unit, is_cumulative, delta, transition }
     }
 }

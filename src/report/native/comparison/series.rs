@@ -4,8 +4,8 @@ use super::{Comparison, FamilyPair, IndexedSample};
 use crate::model::{SamplePosition, SampleRef, SelectedFamilies, SelectedFamily};
 use crate::report::counted_value::Change;
 use crate::report::native::created::{SeriesBefore, created_of};
-use crate::report::native::ended::was_exported;
-use crate::report::native::{DeltaBase, LastGoodReading, has_reading_time, is_nan};
+use crate::report::native::ended::{needs_end_marker, was_exported};
+use crate::report::native::{DeltaBase, LastGoodReading, is_nan};
 use std::collections::HashMap;
 
 /// The number of series that are searched ahead where the two readings differ.
@@ -110,8 +110,7 @@ impl<'a> Comparison<'a> {
     ) {
         let (Some(now_sample), Some(before_sample)) = (self.native.sample(now.1), last.native.sample(before.1)) else { return };
         let (now_value, before_value) = (now_sample.value(), before_sample.value());
-        // A series that has an explicit timestamp now is continued with it, and an end marker could be later.
-        if !last.ended && is_nan(now_value) && now_sample.timestamp().is_none() && has_reading_time(&before_sample) {
+        if !last.ended && needs_end_marker(&before_sample, &now_sample, pair.has_same_unit) {
             self.ended.push((pair.last_index as u32, before.1));
         }
         // The value of another server is no base for this one: the series is as new as those that the last reading lacked.

@@ -24,14 +24,15 @@ fn times_increase_if_the_clock_is_set_back_a_little_and_follow_the_clock_otherwi
     let mut state = SeriesState::default();
     let mut at = |second, body: &str| times(target_metrics("t", &reading(second, Ok(snapshot(body)), text(body)), &mut state));
     assert_eq!(at(1000, TWO), [1_000_000]);
-    // The end of a series has the same time.
-    assert_eq!(at(1010, "# TYPE c counter\nc{l=\"a\"} 5\n"), [1_010_000]);
-    assert_eq!(at(500, TWO), [1_010_001]);
-    assert_eq!(at(1009, TWO), [1_010_002]);
+    // The end of a series is earlier than the reading, and later than the reading before.
+    const ONE: &str = "# TYPE c counter\nc{l=\"a\"} 5\n";
+    assert_eq!(at(1010, ONE), [1_009_999, 1_010_000]);
+    assert_eq!(at(500, TWO), [1_010_002]);
+    assert_eq!(at(1009, ONE), [1_010_003, 1_010_004]);
     assert_eq!(at(1020, TWO), [1_020_000]);
-    assert_eq!(at(420, TWO), [1_020_001]);
+    assert_eq!(at(420, TWO), [1_020_002]);
     assert_eq!(at(419, TWO), [419_000]);
-    assert_eq!(at(419, TWO), [419_001]);
+    assert_eq!(at(419, ONE), [419_001, 419_002]);
 }
 
 #[test]

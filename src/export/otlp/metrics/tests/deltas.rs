@@ -76,10 +76,10 @@ fn a_histogram_may_add_and_remove_buckets() {
             // The bounds that both have.
             (Good(TWO), &["h{} +[1, 3] sum 6.0 @20"]),
             (Good(TWO_LATER), &["h{} +[1, 0, 0] sum 1.0 @30"]),
-            (Good(OTHERS), &["h{} +[3] sum 5.0 @40"]),
+            (Good(OTHERS), &["h{} +[3] sum 5.0 @40", "h{} end"]),
             // One bucket that both have decreased.
-            (Good(RESET), &["h{} +[14, 1, 1] sum 30.0 @50"]),
-            (Good(ONE), &["h{} +[5, 0] sum 5.0 @60"]),
+            (Good(RESET), &["h{} +[14, 1, 1] sum 30.0 @50", "h{} end"]),
+            (Good(ONE), &["h{} +[5, 0] sum 5.0 @60", "h{} end"]),
         ],
     );
     steps(
@@ -88,8 +88,8 @@ fn a_histogram_may_add_and_remove_buckets() {
             (Good("x 1\n"), &["x{} 1"]),
             (Good(ONE_LATER), &["h{} [7, 0] sum 7.0 @10", "x{} end"]),
             (Good(TWO), &["h{} [8, 3, 0] sum 13.0 @10"]),
-            (Good(OTHERS), &["h{} [15, 0, 0] sum 19.0 @10"]),
-            (Good(RESET), &["h{} [14, 1, 1] sum 30.0 @40"]),
+            (Good(OTHERS), &["h{} [15, 0, 0] sum 19.0 @10", "h{} end"]),
+            (Good(RESET), &["h{} [14, 1, 1] sum 30.0 @40", "h{} end"]),
         ],
     );
 }

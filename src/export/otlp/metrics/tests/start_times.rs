@@ -21,8 +21,8 @@ fn start_times_are_known_or_unset_and_ends_are_exported_once() {
             (Good("# TYPE c counter\nc{l=\"b\"} 4\nc{l=\"d\"} 1\n"), &["c{b} 4 @20", "c{d} 1"]),
             // `a` was 9 before it was omitted, so it was reset since.
             (Good("# TYPE c counter\nc{l=\"b\"} 4\nc{l=\"a\"} 1\n"), &["c{b} 4 @20", "c{a} 1 @30", "c{d} end"]),
-            // The same name with another type: the point replaces the end.
-            (Good("# TYPE c gauge\nc{l=\"b\"} 4\n"), &["c{b} 4", "c{a} end"]),
+            // The same name with another type is another series.
+            (Good("# TYPE c gauge\nc{l=\"b\"} 4\n"), &["c{b} 4", "c{b} end", "c{a} end"]),
             (Good(""), &["c{b} end"]),
             (Good(""), &[]),
         ],
@@ -97,10 +97,12 @@ fn a_series_that_one_response_omits_is_not_new_in_the_next() {
             (Good(WHOLE_LATER), &["c{a} 5", "c{b} 1001", "c{d} 1", "h{} [2, 2] sum 10.0"]),
         ],
     );
-    // An end never has the name and the time of a point.
-    let untyped = &["c{a} 5", "c{b} 1000", "h_bucket{1} 2", "h_bucket{+Inf} 3", "h_count{} 3", "h_sum{} 9"];
-    let again = &["c{a} 5", "c{b} 1001", "c{d} 1", "h{} [2, 2] sum 10.0"];
-    steps(Cumulative, &[same(), (Good(TYPES_MISSING), untyped), (Good(WHOLE_LATER), again)]);
+    // With another type, the old series end before the new ones begin.
+    let untyped =
+        &["c{a} 5", "c{b} 1000", "h_bucket{1} 2", "h_bucket{+Inf} 3", "h_count{} 3", "h_sum{} 9", "c{a} end", "c{b} end", "h{} end"];
+    let ends = ["c{a} end", "c{b} end", "h_bucket{1} end", "h_bucket{+Inf} end", "h_count{} end", "h_sum{} end"];
+    let again = [&["c{a} 5", "c{b} 1001", "c{d} 1", "h{} [2, 2] sum 10.0"][..], &ends].concat();
+    steps(Cumulative, &[same(), (Good(TYPES_MISSING), untyped), (Good(WHOLE_LATER), &again)]);
     steps(
         Delta,
         &[
@@ -111,8 +113,8 @@ fn a_series_that_one_response_omits_is_not_new_in_the_next() {
             (Good(WHOLE_LATER), &["c{a} +0 @40", "c{b} +1 @40", "c{d} +0 @30", "h{} +[0, 0] sum 0.0 @30"]),
         ],
     );
-    let rises = &["c{a} +0 @10", "c{b} +1 @10", "h{} +[0, 1] sum 1.0 @10"];
-    steps(Delta, &[(Good(WHOLE), &[]), (Good(TYPES_MISSING), untyped), (Good(WHOLE_LATER), rises)]);
+    let rises = [&["c{a} +0 @10", "c{b} +1 @10", "h{} +[0, 1] sum 1.0 @10"][..], &ends].concat();
+    steps(Delta, &[(Good(WHOLE), &[]), (Good(TYPES_MISSING), untyped), (Good(WHOLE_LATER), &rises)]);
 }
 
 #[test]
@@ -161,7 +163,7 @@ fn nan_samples_have_no_end() {
 }
 
 #[test]
-fn a_point_replaces_an_end_of_the_same_name() {
+fn an_end_marker_precedes_a_point_of_the_same_name() {
     let mut state = SeriesState::default();
     target_metrics("t", &reading(10, Ok(Snapshot::default()), text("# TYPE c counter\nc 5\n")), &mut state);
     let metrics = target_metrics("t", &reading(20, Ok(Snapshot::default()), text("# TYPE c gauge\nc 4\n")), &mut state);
@@ -175,7 +177,7 @@ fn a_point_replaces_an_end_of_the_same_name() {
         points.extend(of_metric.iter().map(|point| (point.flags, point.time_unix_nano)));
     }
     // Prometheus would keep the first of two points with the same time.
-    assert_eq!(points, [(0, 20 * SECOND)]);
+    assert_eq!(points, [(1, 20 * SECOND - 1_000_000), (0, 20 * SECOND)]);
 }
 
 #[test]

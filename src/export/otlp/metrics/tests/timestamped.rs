@@ -76,7 +76,7 @@ fn deltas_with_timestamps_add_up() {
     assert_eq!(at(1010, "# TYPE c counter\nc 7 1000001\n"), ["c{} 2 @990001 1000001"]);
     assert_eq!(at(1020, "# TYPE c counter\nc 7 1000001\n"), [""; 0]);
     assert_eq!(at(1030, "other 1\n"), [""; 0]);
-    assert_eq!(at(1040, "# TYPE c counter\nc 8 1039001\n"), ["c{} 1 @1000001 1039001"]);
+    assert_eq!(at(1040, "# TYPE c counter\nc 8 1039001\n"), ["other{} end 1039999", "c{} 1 @1000001 1039001"]);
     assert_eq!(at(1050, "# TYPE c counter\nc 3 1049001\n"), ["c{} 3 @1039001 1049001"]);
 }
 
