@@ -52,6 +52,7 @@ mod measured;
 mod native;
 mod retention;
 mod scalars;
+mod self_metrics;
 #[cfg(test)]
 mod tests;
 mod times;
@@ -59,6 +60,7 @@ mod transition;
 
 pub use histograms::{buckets, count, on_common_bounds, sum};
 pub use native::{DeltaBase, EndedSamples, NativeReport, TimestampedSamples};
+pub use self_metrics::SelfMetricsState;
 pub use times::{ReadingStatus, UnixNanos};
 
 use crate::config::Temporality;

@@ -149,6 +149,13 @@ impl ReadingHistory {
         self.last.is_some_and(|last| last.time.get().saturating_sub(time.get()) > CLOCK_BEHIND_NANOS_MAX)
     }
 
+    /// Moves all times to right before this one if they are so far ahead that the clock must have been wrong then.
+    pub(super) fn follow_clock(&mut self, time: UnixNanos) {
+        if self.is_ahead_of(time) {
+            self.limit_times(time.earlier(READING_STEP_NANOS));
+        }
+    }
+
     /// Moves all times to `latest` or earlier.
     pub(super) fn limit_times(&mut self, latest: UnixNanos) {
         let times = self.last.iter_mut().map(|last| &mut last.time).chain(&mut self.exported_until);

@@ -23,7 +23,7 @@ use crate::export::queue::queue::ExportQueue;
 use crate::export::queue::request_exporter::ExportRequest;
 use crate::export::queue::request_list::RequestKey;
 use crate::poll::Reading;
-use crate::report::{NativeReport, Report, SeriesState};
+use crate::report::{SelfMetricsState, SeriesState};
 use crate::telemetry::{CollectedTarget, SelfTelemetry, TargetSet};
 use std::collections::HashMap;
 use std::iter::Peekable;
@@ -49,6 +49,7 @@ pub(crate) struct Collector {
     exporter: Arc<OtlpExporter>,
     queue: Arc<ExportQueue>,
     telemetry: Arc<SelfTelemetry>,
+    self_metrics: SelfMetricsState,
     pub(crate) interval: Duration,
 }
 
@@ -60,7 +61,17 @@ impl Collector {
         telemetry: Arc<SelfTelemetry>,
         interval: Duration,
     ) -> Self {
-        Self { targets, pushed: Vec::new(), removed: Vec::new(), last_counts: Vec::new(), exporter, queue, telemetry, interval }
+        Self {
+            targets,
+            pushed: Vec::new(),
+            removed: Vec::new(),
+            last_counts: Vec::new(),
+            exporter,
+            queue,
+            telemetry,
+            self_metrics: SelfMetricsState::default(),
+            interval,
+        }
     }
 
     fn start_collection(&self) -> Collection {
@@ -167,12 +178,9 @@ impl Collector {
     }
 
     /// Returns Postmeter's own metrics, if this push exports them.
-    fn self_metrics(&self) -> Option<TargetMetrics> {
+    fn self_metrics(&mut self) -> Option<TargetMetrics> {
         let (identity, canonical) = self.telemetry.collect()?;
-        Some(TargetMetrics::new(
-            identity,
-            Report { canonical, canonical_ends: Vec::new(), native: NativeReport::empty(SystemTime::now().into()) },
-        ))
+        Some(TargetMetrics::new(identity, self.self_metrics.report(SystemTime::now().into(), canonical)))
     }
 
     /// Encodes readings and Postmeter's `own` metrics, and queues the requests. Waits until the queue is short before each request, but not beyond the time of the next

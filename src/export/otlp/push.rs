@@ -110,7 +110,8 @@ async fn deadline(stop: CancellationToken) {
 
 fn ticks(first: Instant, interval: Duration) -> Interval {
     let mut ticks = tokio::time::interval_at(first, interval);
-    // After a delay, the next tick is a whole interval later: a second collection in a row would have nothing new.
+    // A collection that has lasted for an interval is followed by the next one at once, which is due then. The ticks after that are a whole
+    // interval apart, and not those that were missed.
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     ticks
 }
