@@ -10,6 +10,9 @@ use serde::Deserialize;
 /// The largest number of rows of a response: more than 64 MiB of real rows, of users or of queued messages.
 const ROWS_MAX: usize = 500_000;
 
+const QUEUE_MESSAGES: &str = "email_queue_messages";
+const QUEUE_OLDEST_TIME: &str = "email_queue_oldest_time_seconds";
+
 /// Reads `emailtrack_stats`, the totals of the server.
 ///
 /// # Errors
@@ -39,24 +42,30 @@ pub fn read_queue(body: String) -> Result<Families, ReadError> {
         if is_unescaped {
             out.repair(Repair::Unescaped);
         }
-        let mut states = [("queued", 0.0, f64::INFINITY), ("frozen", 0.0, f64::INFINITY)];
+        let (mut queued, mut frozen) = (QueuedMessages::default(), QueuedMessages::default());
         for message in &data.records.0 {
-            count_invalid(out, &[message.frozen, message.time]);
-            let (_, count, oldest) = &mut states[usize::from(message.frozen.is_true())];
-            *count += 1.0;
-            if let LenientNumber::Number(time) = message.time
-                && time > 0.0
-            {
-                *oldest = oldest.min(time);
+            let (is_frozen, time) = (message.frozen.non_negative(), message.time.non_negative());
+            count_invalid(out, &[is_frozen, time]);
+            if is_frozen == LenientNumber::Invalid {
+                // The message may be in either state.
+                out.explain_unreadable(QUEUE_MESSAGES, || "`frozen` of a message is not a valid number".to_owned());
+                out.explain_unreadable(QUEUE_OLDEST_TIME, || "`frozen` of a message is not a valid number".to_owned());
+                (queued, frozen) = (QueuedMessages::UNKNOWN, QueuedMessages::UNKNOWN);
+                continue;
             }
+            if time == LenientNumber::Invalid {
+                out.explain_unreadable(QUEUE_OLDEST_TIME, || "`time` of a message is not a valid number".to_owned());
+            }
+            if is_frozen.is_true() { &mut frozen } else { &mut queued }.add(time);
         }
-        family(out, "email_queue_messages", "Messages in the queue, by state.");
-        for (state, count, _) in states {
-            series(out, &[("state", state)], count);
+        let states = [("queued", queued), ("frozen", frozen)];
+        family(out, QUEUE_MESSAGES, "Messages in the queue, by state.");
+        for (state, messages) in &states {
+            series(out, &[("state", state)], messages.count);
         }
-        family(out, "email_queue_oldest_time_seconds", "Arrival of the oldest message in the queue, by state, in Unix seconds.");
-        for (state, _, oldest) in states.into_iter().filter(|(_, _, oldest)| oldest.is_finite()) {
-            series(out, &[("state", state)], oldest);
+        family(out, QUEUE_OLDEST_TIME, "Arrival of the oldest message in the queue, by state, in Unix seconds.");
+        for (state, messages) in states {
+            messages.oldest.into_iter().for_each(|oldest| series(out, &[("state", state)], oldest));
         }
         Ok(())
     })
@@ -183,6 +192,32 @@ struct QueuedMessage {
     frozen: LenientNumber,
     #[serde(default)]
     time: LenientNumber,
+}
+
+/// The messages of the queue in one state.
+#[derive(Clone, Copy, Default)]
+struct QueuedMessages {
+    /// The number of messages. NaN if it is not known.
+    count: f64,
+    /// The arrival of the oldest message, if any message has one. NaN if that of a message is not known.
+    oldest: Option<f64>,
+}
+
+impl QueuedMessages {
+    const UNKNOWN: Self = Self { count: f64::NAN, oldest: Some(f64::NAN) };
+
+    /// Adds a message that arrived at this time, which is 0 if it is not set.
+    fn add(&mut self, time: LenientNumber) {
+        self.count += 1.0;
+        let time = match time {
+            LenientNumber::Number(time) if time > 0.0 => time,
+            LenientNumber::Number(_) | LenientNumber::Absent => return,
+            LenientNumber::Invalid => f64::NAN,
+        };
+        let oldest = self.oldest.unwrap_or(time);
+        // Not `min`, which ignores NaN.
+        self.oldest = Some(if oldest.is_nan() || oldest < time { oldest } else { time });
+    }
 }
 
 #[derive(Deserialize)]

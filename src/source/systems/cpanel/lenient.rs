@@ -26,6 +26,14 @@ impl LenientNumber {
         }
     }
 
+    /// The same number, or `Invalid` if it is negative.
+    pub fn non_negative(self) -> Self {
+        match self {
+            Self::Number(n) if n < 0.0 => Self::Invalid,
+            other => other,
+        }
+    }
+
     /// Returns `true` if it is a number other than 0.
     pub fn is_true(self) -> bool {
         matches!(self, Self::Number(n) if n != 0.0)

@@ -134,6 +134,35 @@ fn an_empty_queue_is_zero() {
 }
 
 #[test]
+fn an_invalid_field_of_a_queued_message_hides_what_would_be_wrong_without_it() {
+    let old = "{\"frozen\":0,\"time\":40},{\"frozen\":1,\"time\":30}";
+    let counts = ["mail.queue.depth queued 2", "mail.queue.depth frozen 1"];
+    let (age_queued, age_frozen) = ("mail.queue.oldest_age queued 60", "mail.queue.oldest_age frozen 70");
+    for (message, expected) in [
+        // The message may be in either state.
+        (r#"{"frozen":"yes","time":50}"#, &[][..]),
+        (r#"{"frozen":-1,"time":50}"#, &[]),
+        // It may be the oldest.
+        (r#"{"frozen":0,"time":"2023-11-14"}"#, &[counts[0], counts[1], age_frozen]),
+        (r#"{"frozen":0,"time":-5}"#, &[counts[0], counts[1], age_frozen]),
+        (r#"{"frozen":1,"time":[]}"#, &["mail.queue.depth queued 1", "mail.queue.depth frozen 2", age_queued]),
+        // It has no time.
+        (r#"{"frozen":0,"time":0}"#, &[counts[0], counts[1], age_queued, age_frozen]),
+        (r#"{"time":null}"#, &[counts[0], counts[1], age_queued, age_frozen]),
+        (r#"{"frozen":0,"time":"50"}"#, &[counts[0], counts[1], age_queued, age_frozen]),
+    ] {
+        for records in [format!("{message},{old}"), format!("{old},{message}")] {
+            let read = [families("fetch_mail_queue", &format!("{{\"data\":{{\"records\":[{records}]}},\"metadata\":{{\"result\":1}}}}"))];
+            let snapshot = map_to_canonical(source(), &read, &mut CounterMemory::default(), &context(100, Some(0), false));
+            assert_eq!(lines(&snapshot), expected, "{records}");
+            let is_known = expected.len() == 4;
+            assert_eq!(snapshot.repairs == Default::default(), is_known, "{records}");
+            assert_eq!(read[0].1.unreadable_reason("email_queue_oldest_time_seconds").is_none(), is_known, "{records}");
+        }
+    }
+}
+
+#[test]
 fn a_sender_with_control_characters_does_not_hide_the_queue() {
     let body =
         "{\"data\":{\"records\":[{\"sender\":\"a\u{1}\nb@example.com\",\"frozen\":0},\n{\"frozen\":1}]},\"metadata\":{\"result\":1}}";
