@@ -6,7 +6,7 @@
 //! Prometheus scrapes, it renames such labels (`exported_job`); its OTLP receiver overwrites them, which merges series that differ in
 //! nothing else. They are renamed when families are selected, like Prometheus does, so that every export has the same names.
 
-use super::families::Families;
+use super::families::{Families, Label};
 use super::{FamilyType, METRIC_NAME_LABEL, TARGET_INFO, is_metric_name_label};
 use std::collections::HashMap;
 
@@ -46,9 +46,14 @@ pub(super) fn rename_reserved_labels(body: &mut Families) -> u64 {
                 if !is_reserved(body.bytes(name), family.kind) {
                     continue;
                 }
-                let new_name = unused_name(body, labels.clone(), body.text(name));
-                let Some(index) = names.get(&new_name).copied().or_else(|| body.add_label_name(&new_name)) else { continue };
-                names.insert(new_name, index);
+                let new_name = unused_name(body, labels.clone(), body.text(name), |other| other.value().len() > 0);
+                // To Prometheus, an empty label is a missing one. It makes room.
+                if let Some(empty) = named(body, labels.clone(), &new_name) {
+                    let free = unused_name(body, labels.clone(), &new_name, |_| true);
+                    let Some(index) = index_of_name(body, &mut names, free) else { continue };
+                    body.labels[empty].name = index;
+                }
+                let Some(index) = index_of_name(body, &mut names, new_name) else { continue };
                 body.labels[label].name = index;
                 renamed += 1;
             }
@@ -70,7 +75,7 @@ pub(super) fn prefix_state_labels(body: &mut Families, prefix: &str) {
         let mut new_index = None;
         for sample in family.first..family.end {
             let labels = body.labels_of(sample);
-            let with_name = |name: &str| labels.clone().find(|label| body.text(body.label_name(body.labels[*label])) == name);
+            let with_name = |name: &str| named(body, labels.clone(), name);
             let Some(label) = with_name(body.text(family.name)).filter(|_| with_name(&new_name).is_none()) else { continue };
             new_index = new_index.or_else(|| body.add_label_name(&new_name));
             if let Some(name) = new_index {
@@ -82,13 +87,26 @@ pub(super) fn prefix_state_labels(body: &mut Families, prefix: &str) {
     }
 }
 
-/// The name with as many prefixes as necessary to differ from the other labels.
-fn unused_name(body: &Families, labels: std::ops::Range<usize>, name: &str) -> String {
+/// The name with as many prefixes as necessary to differ from the other labels that count.
+fn unused_name(body: &Families, labels: std::ops::Range<usize>, name: &str, counts: impl Fn(&Label) -> bool) -> String {
     let mut unused = format!("{EXPORTED}{name}");
-    while body.labels.get(labels.clone()).unwrap_or_default().iter().any(|other| body.text(body.label_name(*other)) == unused) {
+    let others = || body.labels.get(labels.clone()).unwrap_or_default().iter().filter(|other| counts(other));
+    while others().any(|other| body.text(body.label_name(*other)) == unused) {
         unused.insert_str(0, EXPORTED);
     }
     unused
+}
+
+/// The index of the label with this name.
+fn named(body: &Families, mut labels: std::ops::Range<usize>, name: &str) -> Option<usize> {
+    labels.find(|label| body.text(body.label_name(body.labels[*label])) == name)
+}
+
+/// The index of a label name, which is added if it is new.
+fn index_of_name(body: &mut Families, names: &mut HashMap<String, u16>, name: String) -> Option<u16> {
+    let index = names.get(&name).copied().or_else(|| body.add_label_name(&name))?;
+    names.insert(name, index);
+    Some(index)
 }
 
 #[cfg(test)]
@@ -134,6 +152,13 @@ mod tests {
         renames(
             "a{job=\"y\",exported_exported_job=\"w\",exported_job=\"x\"} 1\n",
             &["a{exported_exported_exported_job=y,exported_exported_job=w,exported_job=x}"],
+            1,
+        );
+        // To Prometheus, an empty label is a missing one.
+        renames("a{job=\"x\",exported_job=\"\"} 1\n", &["a{exported_job=x,exported_exported_job=}"], 1);
+        renames(
+            "a{exported_job=\"\",job=\"x\",exported_exported_job=\"\"} 1\n",
+            &["a{exported_exported_exported_job=,exported_job=x,exported_exported_job=}"],
             1,
         );
         renames("a{__name__=\"b\"} 1\na{jobs=\"b\",Job=\"c\"} 1\n", &["a{exported___name__=b}", "a{jobs=b,Job=c}"], 1);
