@@ -17,6 +17,15 @@ pub enum Reader {
 }
 
 impl Reader {
+    /// The series that are found by their paths. Other readers declare none.
+    #[must_use]
+    pub const fn declared_series(self) -> &'static [PathSeries] {
+        match self {
+            Self::Paths(series) => series,
+            Self::Text(_) | Self::Code(_) => &[],
+        }
+    }
+
     /// Reads a response. `declared` is the format that its content type declares.
     ///
     /// # Errors

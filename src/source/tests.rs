@@ -177,6 +177,20 @@ fn a_response_of_another_mail_system_is_rejected() {
 }
 
 #[test]
+fn a_document_is_accepted_for_any_family_of_its_paths() {
+    let part = by_name("emailengine").unwrap().part("stats").unwrap();
+    for (body, expected) in [
+        (r#"{"accounts":null,"queues":{"submit":{"isPaused":true}}}"#, Ok(vec!["emailengine_queue_paused"])),
+        (r#"{"accounts":5,"queues":null}"#, Ok(vec!["emailengine_accounts", "emailengine_queue_paused"])),
+        (r#"{"version":"2"}"#, Err("the response cannot be read: no path leads to a value; it has version".to_owned())),
+    ] {
+        let read = part.read(&part.requests[0], body.as_bytes());
+        let names = read.as_ref().map(|families| families.iter().map(|family| family.name()).collect::<Vec<_>>());
+        assert_eq!(names.map_err(ToString::to_string), expected, "{body}");
+    }
+}
+
+#[test]
 fn a_response_of_another_exporter_is_rejected_with_the_names_of_its_families() {
     let go = "go_goroutines 7\nprocess_cpu_seconds_total 3\n# TYPE go_gc histogram\ngo_gc_count 3\nup 1\nup{a=\"1\"} 1\nx 1\ny 1\n";
     for (system, format) in [("ceymail", "text"), ("kumomta", "text"), ("stalwart", "text"), ("emailengine", "text")] {

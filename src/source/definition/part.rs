@@ -58,6 +58,10 @@ pub(super) fn decode<'n>(
     let requests = requests_item.map(|item| decode_requests(decoder, memory, &item, placeholders)).unwrap_or_default();
     let mut rule_families = Vec::new();
     let rules = rules.iter().filter_map(|item| rule::decode(decoder, memory, item, windowed, &mut rule_families)).collect();
+    // A document contains only what the paths select, so each of its families identifies the server.
+    if !rule_families.is_empty() {
+        rule_families.extend(requests.iter().flat_map(|request| request.reader.declared_series()).map(|series| series.family));
+    }
     let (families, is_optional) = decode_identity(decoder, identity.as_ref(), rule_families);
     let name = name.zip(name_item.map(|item| decoder.value_location(&item)));
     let part = name.as_ref().zip(credential).map(|((name, _), credential)| Part {
