@@ -3,7 +3,7 @@
 //! Both APIs send refusals with status 200. The credential is that of an account, or an API key.
 
 use crate::format::{ReadError, UniqueMembers, quote};
-use crate::model::{Families, FamilyType};
+use crate::model::{Families, FamilyType, Repair};
 use serde_json::Value;
 
 /// Reads `{"data":{"items":[...],"total":2,"status":true}}`. The oldest item is first, so one item is enough for the age.
@@ -15,8 +15,11 @@ pub(in crate::source) fn read_management(body: String) -> Result<Families, ReadE
     }
     let data = response.get("data").ok_or_else(|| ReadError::Malformed("it has neither data nor error".into()))?;
     let total = total(data)?;
-    let created = data.pointer("/items/0/created").and_then(Value::as_str);
-    let oldest = created.and_then(|text| text.parse::<jiff::Timestamp>().ok()).map(|t| t.as_second() as f64);
+    // Items are objects or only numbers, depending on the request.
+    let oldest = data.pointer("/items/0").filter(|item| item.is_object()).map(|item| {
+        let created = item.get("created").and_then(Value::as_str).and_then(|text| text.parse::<jiff::Timestamp>().ok());
+        created.map_or(f64::NAN, |created| created.as_second() as f64)
+    });
     families(&[MESSAGES, OLDEST], &[Some(total as f64), oldest])
 }
 
@@ -76,11 +79,15 @@ const OVERDUE: Gauge = (
     "Messages in the queue whose next attempt was due before the request, those of a running attempt included.",
 );
 
-/// Makes a family of each value that is known.
+/// Makes a family of each value that the response has. One that is NaN cannot be read.
 fn families(gauges: &[Gauge], values: &[Option<f64>]) -> Result<Families, ReadError> {
     Families::read(String::new(), |out| {
         for ((name, help), value) in gauges.iter().zip(values) {
             let Some(value) = value else { continue };
+            if value.is_nan() {
+                out.repair(Repair::Unreadable);
+                out.explain_unreadable(name, || "`created` of the oldest message is not a valid time".to_owned());
+            }
             let (name, help) = (out.add_text(name), out.add_text(help));
             out.family(name, help, FamilyType::Gauge);
             out.number(*value);
@@ -116,7 +123,6 @@ mod tests {
                 (r#"{"data":{"items":[18446744073709551615],"total":2,"status":true}}"#, Ok(&[2.0])),
                 (r#"{"data":{"items":[341706292515049750],"total":2,"status":false}}"#, Ok(&[2.0])),
                 (&format!("{{\"data\":{{\"items\":[{older}],\"total\":7}}}}"), Ok(&[7.0, 100.0])),
-                (r#"{"data":{"items":[{"id":1,"created":"yesterday"}],"total":7}}"#, Ok(&[7.0])),
                 (r#"{"error":"forbidden","details":"no right"}"#, Err(ReadError::AccessDenied("forbidden no right".into()))),
                 (r#"{"error":"unauthorized"}"#, Err(ReadError::AccessDenied("unauthorized".into()))),
                 (r#"{"error":"unsupported","details":"Enterprise"}"#, Err(ReadError::Refused("unsupported Enterprise".into()))),
@@ -132,6 +138,16 @@ mod tests {
         let many = |n: usize| read_management(format!("{{\"data\":{{\"items\":[{}0],\"total\":2}}}}", "0,".repeat(n)));
         assert!(many(VALUES_MAX - 4).is_ok());
         assert_eq!(many(VALUES_MAX - 3).err(), Some(malformed("it has more than 200000 values")));
+    }
+
+    #[test]
+    fn an_arrival_that_cannot_be_read_is_counted() {
+        for created in ["\"yesterday\"", "\"2026-02-30T00:00:00Z\"", "null", "7"] {
+            let read = read_management(format!("{{\"data\":{{\"items\":[{{\"id\":1,\"created\":{created}}}],\"total\":7}}}}")).unwrap();
+            let numbers: Vec<f64> = read.iter().flat_map(|family| family.samples()).filter_map(|sample| sample.number()).collect();
+            assert!(numbers[0] == 7.0 && numbers[1].is_nan() && numbers.len() == 2, "{created}: {numbers:?}");
+            assert_eq!(read.repairs().get(Repair::Unreadable), 1, "{created}");
+        }
     }
 
     #[test]
