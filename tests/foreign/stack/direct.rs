@@ -113,6 +113,11 @@ fn text(attributes: &[KeyValue], key: &str) -> String {
     }
 }
 
+/// The time of the reading that a point belongs to. An end marker is one millisecond earlier.
+const fn reading_time(time: u64, flags: u32) -> u64 {
+    if flags == 0 { time } else { time + 1_000_000 }
+}
+
 /// The numbers that were sent: for each series the times in milliseconds and the bits of the values, without the ends of series.
 fn sent(requests: &[Bytes]) -> Samples {
     let mut all = Samples::new();
@@ -125,13 +130,13 @@ fn sent(requests: &[Bytes]) -> Samples {
                 Data::Gauge(gauge) => gauge.data_points,
                 Data::Sum(sum) => sum.data_points,
                 Data::Histogram(histogram) => {
-                    times.extend(histogram.data_points.iter().map(|point| point.time_unix_nano));
+                    times.extend(histogram.data_points.iter().map(|point| reading_time(point.time_unix_nano, point.flags)));
                     continue;
                 }
                 Data::Summary(_) => continue,
                 other => panic!("{other:?}"),
             };
-            times.extend(points.iter().map(|point| point.time_unix_nano));
+            times.extend(points.iter().map(|point| reading_time(point.time_unix_nano, point.flags)));
             for point in points.iter().filter(|point| point.flags == 0) {
                 let own = point.attributes.iter().map(|attribute| (attribute.key.clone(), text(&point.attributes, &attribute.key)));
                 let name = [("__name__".to_owned(), metric.name.clone())];
