@@ -5,7 +5,7 @@
 use super::cursor::{Cursor, CursorError};
 use crate::model::unix_seconds;
 use crate::net::quarantine::{BROKEN, OTHER_LOG, quarantine};
-use crate::net::{LockFile, create_private_directory, replace_private_file};
+use crate::net::{LockFile, create_private_directory, remove_unfinished_replacement, replace_private_file};
 use std::fs::File;
 use std::io::{self, ErrorKind, Read};
 use std::path::{Path, PathBuf};
@@ -61,7 +61,7 @@ impl LockedFile {
     pub fn lock(directory: &Path, name: &str) -> Result<Self, StateError> {
         create_directory(directory)?;
         let path = directory.join(name);
-        Ok(Self { _lock: lock(&path.with_extension("lock"))?, path })
+        Ok(Self { _lock: lock(&path)?, path })
     }
 
     /// Reads the file, unless it does not exist.
@@ -120,7 +120,7 @@ impl StateFile {
     pub(super) fn open(directory: &Path, target: &str, log: &str, overlap: Duration) -> Result<(Self, Option<Cursor>), StateError> {
         create_directory(directory)?;
         let path = path(directory, target);
-        let state_file = Self { _lock: lock(&path.with_extension("lock"))?, path };
+        let state_file = Self { _lock: lock(&path)?, path };
         let path = &state_file.path;
         let mut bytes = Vec::new();
         let written = match File::open(path) {
@@ -163,8 +163,12 @@ pub(super) fn create_directory(directory: &Path) -> Result<(), StateError> {
     create_private_directory(directory).map_err(failed(directory))
 }
 
+/// Locks a file, and removes what a process that was killed may have left beside it.
 fn lock(path: &Path) -> Result<LockFile, StateError> {
-    LockFile::create(path).map_err(failed(path))?.ok_or_else(|| StateError::InUse(path.to_owned()))
+    let lock_path = path.with_extension("lock");
+    let lock = LockFile::create(&lock_path).map_err(failed(&lock_path))?.ok_or(StateError::InUse(lock_path))?;
+    remove_unfinished_replacement(path).map_err(failed(path))?;
+    Ok(lock)
 }
 
 fn write(path: &Path, bytes: &[u8]) -> Result<(), StateError> {
@@ -191,11 +195,17 @@ mod tests {
         let inside = directory.path().join("not/created");
         let (state_file, none) = StateFile::open(&inside, "a", LOG, OVERLAP).unwrap();
         assert_eq!(none, None);
+        // Another process that has the lock may be replacing the file.
+        let new = inside.join("messages-a.new");
+        std::fs::write(&new, "half").unwrap();
         assert!(matches!(StateFile::open(&inside, "a", LOG, OVERLAP), Err(StateError::InUse(_))));
         let cursor = Cursor::starting(LOG, 100, Duration::ZERO);
+        assert!(new.exists());
         state_file.write(&cursor.encode()).unwrap();
         drop(state_file);
+        std::fs::write(&new, "half").unwrap();
         assert_eq!(StateFile::open(&inside, "a", LOG, OVERLAP).unwrap().1, Some(cursor));
+        assert!(!new.exists(), "a process was killed while it wrote the file");
         assert_eq!(StateFile::open(&inside, "b", LOG, OVERLAP).unwrap().1, None);
     }
 

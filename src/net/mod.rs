@@ -37,6 +37,7 @@ pub use printable::{Escaped, is_unprintable, on_one_line};
 pub use private_file::{
     PRIVATE_DIRECTORY_MODE, PRIVATE_FILE_MODE, create_private_directory, replace_private_file, replace_unsynced_file, sync_directory,
 };
+pub(crate) use private_file::remove_unfinished_replacement;
 pub use redact::Redactor;
 pub(crate) use regular_file::open_regular_file;
 pub(crate) use root_cause::{root_cause, stable_cause};
