@@ -34,10 +34,10 @@ pub(crate) use lock_file::LockFile;
 pub(crate) use log_once::{LoggedSet, ProblemLog};
 pub use masked_url::masked_url;
 pub use printable::{Escaped, is_unprintable, on_one_line};
+pub(crate) use private_file::remove_unfinished_replacement;
 pub use private_file::{
     PRIVATE_DIRECTORY_MODE, PRIVATE_FILE_MODE, create_private_directory, replace_private_file, replace_unsynced_file, sync_directory,
 };
-pub(crate) use private_file::remove_unfinished_replacement;
 pub use redact::Redactor;
 pub(crate) use regular_file::open_regular_file;
 pub(crate) use root_cause::{root_cause, stable_cause};

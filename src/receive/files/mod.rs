@@ -9,8 +9,12 @@
 //! A file can be renamed, truncated, or replaced by another one with the same name. It is recognized by its device and inode and a checksum
 //! of its beginning.
 
+mod finished_files;
 mod follower;
 mod identity;
+mod log_files;
+mod log_name;
+mod log_source;
 mod positions;
 mod rotating_log;
 mod segment;

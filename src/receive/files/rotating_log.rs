@@ -1,33 +1,28 @@
 //! A log file that is rotated by renaming, or by copying and truncating.
 //!
 //! The file at the position is found by its inode, or else by its beginning among the files next to the log: `mail.log.1` for `mail.log`. It is
-//! read to its end before the file that was written after it.
+//! read to its end before the file that was written after it. Files that were compressed by gzip are read, too.
 
-use super::identity::FileIdentity;
+use super::finished_files::FinishedFiles;
+use super::identity::{FileIdentity, Identified as _};
+use super::log_files::{LogFile, NextFile, first_unread, list};
+use super::log_name::Compression;
+use super::log_source::LogSource;
 use super::positions::{FilePosition, Positions};
 use super::{FILE_TEXT_BYTES_MAX, Round};
 use crate::config::read_problem;
 use crate::model::system_time_zone;
-use crate::net::open_regular_file;
 use crate::source::hook::postfix::{LINE_BYTES_MAX, PostfixLog};
 use crate::source::{Hook, HookPage};
-use std::collections::VecDeque;
-use std::ffi::OsStr;
-use std::fs::{File, Metadata};
-use std::io::{self, ErrorKind};
+use std::fs::Metadata;
+use std::io;
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::{FileExt, MetadataExt};
-use std::path::{Path, PathBuf};
+use std::os::unix::fs::MetadataExt;
+use std::path::PathBuf;
 use std::sync::Once;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use tracing::warn;
 
-/// The largest number of files next to the log that are considered.
-const SIBLINGS_MAX: usize = 10_000;
-/// The largest number of files that are remembered because they were read.
-const FINISHED_MAX: usize = 32;
-/// The extensions of files that were compressed after a rotation. They cannot be read.
-const COMPRESSED: &[&[u8]] = &[b".gz", b".bz2", b".xz", b".zst", b".Z", b".zip", b".lz4"];
 /// What is known of many messages is saved less often than the position, because it is large. After a crash, the lines since then are read
 /// again, and their records are recognized.
 const SAVE_INTERVAL: Duration = Duration::from_secs(10);
@@ -42,9 +37,9 @@ pub(super) struct RotatingLog {
     path: PathBuf,
     log: PostfixLog,
     position: FilePosition,
-    open: Option<File>,
+    open: Option<LogSource>,
     /// The last files that were read to their ends.
-    finished: VecDeque<FileIdentity>,
+    finished: FinishedFiles,
     saved: Option<Instant>,
     unsaved_lines: u64,
 }
@@ -61,7 +56,7 @@ impl RotatingLog {
         if position.offset == 0 {
             log.begin_file();
         }
-        Self { path, log, position, open: None, finished: VecDeque::new(), saved: None, unsaved_lines: 0 }
+        Self { path, log, position, open: None, finished: FinishedFiles::default(), saved: None, unsaved_lines: 0 }
     }
 
     /// The position behind everything that was read, unless it is to be saved later.
@@ -90,6 +85,7 @@ impl RotatingLog {
             self.open_position(round)?;
         }
         self.follow_truncation(round)?;
+        self.follow_copy_of_empty_log()?;
         // The next file is looked for before the rest of this one is read, so that nothing is written to this one in between.
         let next = self.next_file().unwrap_or_else(|error| {
             round.problem = Some(read_problem(&self.path, &error));
@@ -99,12 +95,13 @@ impl RotatingLog {
             round.has_more = true;
             return Ok(());
         }
-        if let Some(file) = next {
-            if self.is_copy(&file)? {
-                self.continue_in(file)?;
+        if let Some(next) = next {
+            if self.is_copy(&next.source)? {
+                self.continue_in(next.source)?;
             } else {
                 self.end_last_line(hook, now, round)?;
-                self.finish_file(file)?;
+                next.report_skipped(round);
+                self.finish_file(next.source)?;
             }
             (round.has_more, round.has_moved) = (true, true);
         }
@@ -113,150 +110,172 @@ impl RotatingLog {
 
     /// Returns `true` if the file begins like the one at the position and has everything that was read of it: a program has written the log
     /// again, as `sed -i` and `rsync` do.
-    fn is_copy(&self, file: &File) -> io::Result<bool> {
+    fn is_copy(&self, source: &LogSource) -> io::Result<bool> {
         let has_begun = self.position.offset > 0;
-        Ok(has_begun && file.metadata()?.len() >= self.position.offset && self.position.identity.is_beginning_of(file)?)
+        Ok(has_begun && source.metadata()?.len() >= self.position.offset && self.position.identity.is_beginning_of(source)?)
     }
 
     /// Continues at the same position of a copy.
-    fn continue_in(&mut self, copy: File) -> io::Result<()> {
-        self.position.identity = FileIdentity::of(&copy)?;
+    fn continue_in(&mut self, copy: LogSource) -> io::Result<()> {
+        // The time since which a log is empty finds its copies.
+        if !self.is_at_empty_log() {
+            self.position.identity = FileIdentity::of(&copy)?;
+            self.position.changed_nanos = nanos(copy.metadata()?.modified()?);
+        }
         self.open = Some(copy);
         Ok(())
     }
 
-    /// Opens the file at the saved position, or else the log.
+    /// Opens the file at the saved position, or else the one that was written after it.
     fn open_position(&mut self, round: &mut Round) -> io::Result<()> {
         if self.position.identity == FileIdentity::default() {
-            let file = open_regular_file(&self.path)?;
-            self.start(file)?;
+            let log = LogSource::open(&self.path)?;
+            self.start(log)?;
             round.has_moved = true;
             return Ok(());
         }
-        if let Some(file) = self.find_position(|_| true)? {
-            return self.continue_in(file);
+        if let Some(source) = self.find_position(|_| true)? {
+            return self.continue_in(source);
         }
-        let file = open_regular_file(&self.path)?;
-        round.losses.push(format!(
-            "records may be missing: the file that was read up to byte {} is no longer next to {}, and the rest of it, if there was any, cannot be read",
-            self.position.offset,
-            self.path.display()
-        ));
-        round.has_moved = true;
-        self.start(file)
+        if !self.is_at_empty_log() {
+            round.losses.push(format!(
+                "records may be missing: the file that was read up to byte {} is no longer next to {}, and the rest of it, if there was any, cannot be read",
+                self.position.offset,
+                self.path.display()
+            ));
+        }
+        self.start_after_position(round)
     }
 
     /// Finds the file that has the position: the same inode if possible, or else a copy.
-    fn find_position(&self, is_wanted: impl Fn(&Metadata) -> bool) -> io::Result<Option<File>> {
+    fn find_position(&self, is_wanted: impl Fn(&LogFile) -> bool) -> io::Result<Option<LogSource>> {
+        let mut files = list(&self.path)?;
+        files.sort_by_key(|file| file.compression != Compression::None);
         let mut copy = None;
-        for path in self.files()? {
-            let Ok(file) = open_regular_file(&path) else { continue };
-            let metadata = file.metadata()?;
-            if metadata.len() < self.position.offset || !is_wanted(&metadata) || !self.position.identity.is_beginning_of(&file)? {
+        for file in files {
+            let is_long_enough = file.compression == Compression::Gzip || file.len >= self.position.offset;
+            let Ok(source) = file.open() else { continue };
+            if !is_long_enough || !is_wanted(&file) || !self.position.identity.is_beginning_of(&source)? {
                 continue;
             }
-            if self.position.identity.is_inode_of(&file)? {
-                return Ok(Some(file));
+            if file.has_inode_of(&self.position.identity) {
+                return Ok(Some(source));
             }
-            copy = copy.or(Some(file));
+            // Every file begins like an empty one.
+            copy = copy.or(Some(source).filter(|_| !self.is_at_empty_log()));
         }
         Ok(copy)
     }
 
-    /// The log, and the files next to it that begin with its name.
-    fn files(&self) -> io::Result<Vec<PathBuf>> {
-        let mut files = vec![self.path.clone()];
-        let name = self.path.file_name().unwrap_or_default();
-        let directory = self.path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
-        let unlistable = |error: io::Error| io::Error::new(error.kind(), format!("its directory cannot be listed: {error}"));
-        for entry in std::fs::read_dir(directory).map_err(unlistable)? {
-            let entry = entry?;
-            if is_rotated(name, &entry.file_name()) && entry.file_type().is_ok_and(|kind| kind.is_file()) && files.len() < SIBLINGS_MAX {
-                files.push(entry.path());
-            }
-        }
-        Ok(files)
+    /// Begins the oldest file that was changed after the one at the position, which is not there any more.
+    fn start_after_position(&mut self, round: &mut Round) -> io::Result<()> {
+        let is_later = |file: &LogFile| file.is_log || self.position.changed_nanos > 0 && nanos(file.changed) > self.position.changed_nanos;
+        let next = first_unread(list(&self.path)?.into_iter().filter(is_later).collect(), |source| self.is_read(source))?;
+        // The error names the reason why the log cannot be opened.
+        let next = match next {
+            Some(next) => next,
+            None => LogSource::open(&self.path)?.into(),
+        };
+        next.report_skipped(round);
+        round.has_moved = true;
+        self.start(next.source)
+    }
+
+    /// Returns `true` if the log at the position was empty so far.
+    const fn is_at_empty_log(&self) -> bool {
+        self.position.offset == 0 && self.position.identity.head_bytes == 0
     }
 
     /// Begins a file.
-    fn start(&mut self, file: File) -> io::Result<()> {
+    fn start(&mut self, source: LogSource) -> io::Result<()> {
         let name = self.path.file_name().unwrap_or_default().as_bytes().to_vec();
-        self.position = FilePosition { name, identity: FileIdentity::of(&file)?, ..FilePosition::default() };
-        self.open = Some(file);
+        let (identity, changed_nanos) = (FileIdentity::of(&source)?, nanos(source.metadata()?.modified()?));
+        self.position = FilePosition { name, identity, changed_nanos, ..FilePosition::default() };
+        self.open = Some(source);
         self.log.begin_file();
         Ok(())
     }
 
     /// If the file was truncated, reads the rest of its copy, or begins again.
     fn follow_truncation(&mut self, round: &mut Round) -> io::Result<()> {
-        let Some(file) = &self.open else { return Ok(()) };
-        let is_truncated = file.metadata()?.len() < self.position.offset || !self.position.identity.is_beginning_of(file)?;
+        let Some(source) = self.open.as_ref().filter(|source| !source.is_compressed()) else { return Ok(()) };
+        let is_truncated = source.metadata()?.len() < self.position.offset || !self.position.identity.is_beginning_of(source)?;
         if !is_truncated {
             return Ok(());
         }
         round.has_moved = true;
-        let inode = self.position.identity.inode;
-        if let Some(copy) = self.find_position(|metadata| metadata.ino() != inode)? {
+        if let Some(copy) = self.find_position(|file| !file.has_inode_of(&self.position.identity))? {
             return self.continue_in(copy);
         }
-        // The log itself, unless it has another file now.
-        let file = open_regular_file(&self.path)?;
-        self.start(file)
+        round.losses.push(format!(
+            "records may be missing: {} was truncated after it was read up to byte {}, and the rest of it, if there was any, is in no file next to it",
+            self.path.display(),
+            self.position.offset
+        ));
+        self.start_after_position(round)
+    }
+
+    /// If the log was empty, and was copied and truncated since, reads the copy first.
+    fn follow_copy_of_empty_log(&mut self) -> io::Result<()> {
+        let Some(source) = self.open.as_ref().filter(|_| self.is_at_empty_log()) else { return Ok(()) };
+        let metadata = source.metadata()?;
+        let (from, to) = (self.position.changed_nanos, nanos(metadata.modified()?));
+        if metadata.len() == 0 {
+            return Ok(());
+        }
+        let is_copy = |file: &LogFile| {
+            let changed = nanos(file.changed);
+            !file.is_log && !file.has_inode_of(&self.position.identity) && changed > from && changed <= to
+        };
+        match first_unread(list(&self.path)?.into_iter().filter(is_copy).collect(), |source| self.is_read(source))? {
+            Some(next) => self.start(next.source),
+            None => self.position.identity.extend(source),
+        }
     }
 
     /// The file that was written after the open one, if it has something.
-    fn next_file(&self) -> io::Result<Option<File>> {
+    fn next_file(&self) -> io::Result<Option<NextFile>> {
         let Some(open) = &self.open else { return Ok(None) };
         let current = open.metadata()?;
-        let inode_of = |metadata: &Metadata| (metadata.dev(), metadata.ino());
-        match std::fs::metadata(&self.path) {
-            Ok(metadata) if inode_of(&metadata) == inode_of(&current) => return Ok(None),
-            Ok(_) => {}
-            // It is created by the next line.
-            Err(error) if error.kind() == ErrorKind::NotFound => {}
-            Err(error) => return Err(error),
+        if std::fs::metadata(&self.path).is_ok_and(|metadata| is_same(&metadata, &current)) {
+            return Ok(None);
         }
-        let mut next: Vec<(SystemTime, bool, File)> = Vec::new();
-        for path in self.files()? {
-            let file = match open_regular_file(&path) {
-                Ok(file) => file,
-                Err(error) if path == self.path && error.kind() != ErrorKind::NotFound => return Err(error),
-                Err(_) => continue,
-            };
-            let metadata = file.metadata()?;
-            let (changed, is_log) = (metadata.modified()?, path == self.path);
-            // Two files can have the same time. What is read twice is recognized.
-            let is_later = changed >= current.modified()? || is_log;
-            if inode_of(&metadata) == inode_of(&current) || !is_later || metadata.len() == 0 {
-                continue;
-            }
-            let mut is_finished = false;
-            for finished in &self.finished {
-                is_finished |= finished.is_of(&file)?;
-            }
-            if is_log || !is_finished {
-                next.push((changed, is_log, file));
-            }
+        let files = list(&self.path)?;
+        let own = files.iter().find(|file| file.has_inode_of(&self.position.identity));
+        let changed = current.modified()?;
+        let is_next = |file: &LogFile| {
+            // If it cannot be read, it may be the open one, which was compressed.
+            let is_known = file.compression == Compression::Unreadable && file.changed <= changed;
+            file.is_after(own, changed) && file.len > 0 && !is_known && !file.has_inode_of(&self.position.identity)
+        };
+        let next: Vec<bool> = files.iter().map(is_next).collect();
+        let files = files.into_iter().zip(next).filter_map(|(file, is_next)| is_next.then_some(file)).collect();
+        first_unread(files, |source| self.is_read(source))
+    }
+
+    /// Returns `true` if a rotated file was read to its end, perhaps before it was compressed.
+    fn is_read(&self, source: &LogSource) -> io::Result<bool> {
+        if source.is_compressed() && !self.is_at_empty_log() && self.position.identity.is_beginning_of(source)? {
+            return Ok(true);
         }
-        // The log itself is the last one, whatever the time.
-        next.sort_by_key(|(changed, is_log, ..)| (*is_log, *changed));
-        Ok(next.into_iter().next().map(|(.., file)| file))
+        self.finished.contains(source)
     }
 
     /// Begins the next file.
-    fn finish_file(&mut self, file: File) -> io::Result<()> {
-        if self.finished.len() == FINISHED_MAX {
-            self.finished.pop_front();
-        }
-        self.finished.push_back(self.position.identity.clone());
-        self.start(file)
+    fn finish_file(&mut self, source: LogSource) -> io::Result<()> {
+        self.finished.add(&self.position.identity);
+        self.start(source)
     }
 
     /// Reads lines. Returns `true` if there may be more.
     fn read_lines(&mut self, hook: &Hook, now: SystemTime, round: &mut Round) -> io::Result<bool> {
-        let Some(file) = &self.open else { return Ok(false) };
+        let Some(source) = &mut self.open else { return Ok(false) };
         let mut bytes = vec![0; FILE_TEXT_BYTES_MAX];
-        let length = read_at(file, &mut bytes, self.position.offset)?;
+        let Some(length) = source.read_at(&mut bytes, self.position.offset)? else { return Ok(true) };
+        if let Some(damage) = source.take_damage() {
+            round.page.unreadable += 1;
+            round.losses.push(format!("records are missing: a compressed file next to {} is damaged: {damage}", self.path.display()));
+        }
         let bytes = &bytes[..length];
         let mut lines = match memchr::memrchr(b'\n', bytes) {
             Some(end) => &bytes[..=end],
@@ -274,7 +293,8 @@ impl RotatingLog {
             lines = memchr::memchr(b'\n', lines).map_or(&[], |end| &lines[end + 1..]);
         }
         self.position.read_bytes = self.position.offset;
-        self.position.identity.extend(file)?;
+        self.position.identity.extend(source)?;
+        self.position.changed_nanos = nanos(source.metadata()?.modified()?);
         round.has_moved = true;
         self.push(lines, hook, now, round);
         Ok(length == FILE_TEXT_BYTES_MAX)
@@ -282,9 +302,9 @@ impl RotatingLog {
 
     /// Reads the last line of a file that has no end.
     fn end_last_line(&mut self, hook: &Hook, now: SystemTime, round: &mut Round) -> io::Result<()> {
-        let Some(file) = &self.open else { return Ok(()) };
+        let Some(source) = &mut self.open else { return Ok(()) };
         let mut bytes = vec![0; LINE_BYTES_MAX];
-        let length = read_at(file, &mut bytes, self.position.offset)?;
+        let length = source.read_at(&mut bytes, self.position.offset)?.unwrap_or_default();
         bytes.truncate(length);
         if !std::mem::take(&mut self.position.is_damaged) {
             self.push(&bytes, hook, now, round);
@@ -301,25 +321,13 @@ impl RotatingLog {
     }
 }
 
-/// Returns `true` for the names of rotated files that can be read: `mail.log.1`, `mail.log-20261128`, `mail.log.old`.
-fn is_rotated(log: &OsStr, name: &OsStr) -> bool {
-    let Some([b'.' | b'-' | b'_', suffix @ ..]) = name.as_bytes().strip_prefix(log.as_bytes()) else { return false };
-    let is_numbered = suffix.first().is_some_and(u8::is_ascii_digit) || suffix == b"old";
-    is_numbered && !COMPRESSED.iter().any(|end| suffix.ends_with(end))
+fn is_same(one: &Metadata, other: &Metadata) -> bool {
+    (one.dev(), one.ino()) == (other.dev(), other.ino())
 }
 
-/// Reads until the buffer is full or the file ends.
-fn read_at(file: &File, bytes: &mut [u8], offset: u64) -> io::Result<usize> {
-    let mut length = 0;
-    while length < bytes.len() {
-        match file.read_at(&mut bytes[length..], offset + length as u64) {
-            Ok(0) => break,
-            Ok(read) => length += read,
-            Err(error) if error.kind() == ErrorKind::Interrupted => {}
-            Err(error) => return Err(error),
-        }
-    }
-    Ok(length)
+/// A time in nanoseconds since 1970.
+fn nanos(time: SystemTime) -> u64 {
+    time.duration_since(UNIX_EPOCH).map_or(0, |since| u64::try_from(since.as_nanos()).unwrap_or(u64::MAX))
 }
 
 #[cfg(test)]
