@@ -25,6 +25,8 @@ pub(super) struct MeasuredSeries {
 struct Series {
     /// The last collected point.
     point: Point,
+    /// The start time that is exported for the measurement.
+    start: u64,
     generation: u64,
     /// The metric without points, for the end marker.
     metric: Metric,
@@ -74,10 +76,9 @@ impl MeasuredSeries {
         ended: &mut Vec<(Metric, Point)>,
     ) -> Option<Point> {
         *point.time_mut() = time;
-        let before = self.remember(empty_metric, &point, ended);
+        let (start, before) = self.remember(empty_metric, &point, ended);
         // A histogram can be older than the reading if the clock was set back.
-        let start = point.start_mut();
-        *start = time.min(*start);
+        *point.start_mut() = time.min(start);
         if let Some(before) = before {
             point.remove_exemplars_until(before.time());
             if delta && !point.subtract(&before) {
@@ -87,16 +88,24 @@ impl MeasuredSeries {
         Some(point)
     }
 
-    /// Remembers a point and returns the one before, if both belong to one measurement. Adds the end marker of the one before to `ended` if a
-    /// reload changed the form of the buckets.
-    fn remember(&mut self, empty_metric: &Metric, point: &Point, ended: &mut Vec<(Metric, Point)>) -> Option<Point> {
-        let series = Series { point: point.clone(), generation: self.generation, metric: empty_metric.clone() };
-        let Series { point: before, metric, .. } = self.series.insert(series_key(&empty_metric.name, point.attributes()), series)?;
-        if !point.has_buckets_of(&before) {
-            ended.push((metric, before.clone().end_marker(point.time())));
+    /// Remembers a point. Returns the start time that is exported for its measurement, and the point before, if it belongs to the same one.
+    /// Adds the end marker of the one before to `ended` if a reload changed the form of the buckets.
+    fn remember(&mut self, empty_metric: &Metric, point: &Point, ended: &mut Vec<(Metric, Point)>) -> (u64, Option<Point>) {
+        let own_start = point.start();
+        let series = Series { point: point.clone(), start: own_start, generation: self.generation, metric: empty_metric.clone() };
+        let key = series_key(&empty_metric.name, point.attributes());
+        let Some(before) = self.series.insert(key.clone(), series) else { return (own_start, None) };
+        if !point.has_buckets_of(&before.point) {
+            ended.push((before.metric, before.point.clone().end_marker(point.time())));
         }
         // After a reload the measurement may be another one, which began when it was created.
-        (before.start() == point.start() && before.is_exponential() == point.is_exponential()).then_some(before)
+        let is_same = before.point.start() == own_start && before.point.is_exponential() == point.is_exponential();
+        // The last point of the one before may be later than that: their intervals must not overlap.
+        let start = if is_same { before.start } else { own_start.max(before.point.time()) };
+        if let Some(series) = self.series.get_mut(&key) {
+            series.start = start;
+        }
+        (start, is_same.then_some(before.point))
     }
 
     /// The end markers of missing series, each with its metric, without points. The series are removed: a measured one is collected every time.
@@ -174,6 +183,21 @@ mod tests {
         assert_eq!(export(&mut measured, Temporality::Delta, 30, 100), Some((1, 30, vec![30, 0], Some(9.0))));
         assert_eq!(export_since(&mut measured, Temporality::Delta, 110, 40, 120), Some((110, 40, vec![40, 0], Some(9.0))));
         assert_eq!(export_since(&mut measured, Temporality::Delta, 110, 42, 130), Some((120, 2, vec![2, 0], None)));
+    }
+
+    /// A reload creates the new instrument before the last counts of the old one are exported.
+    #[test]
+    fn the_intervals_of_two_instruments_do_not_overlap() {
+        for temporality in [Temporality::Delta, Temporality::Cumulative] {
+            let mut measured = MeasuredSeries::default();
+            export_since(&mut measured, temporality, 1, 3, 100);
+            for (count, time) in [(4, 101), (6, 120)] {
+                let (start, exported, ..) = export_since(&mut measured, temporality, 90, count, time).unwrap();
+                let is_first = time == 101;
+                let expected = if temporality == Temporality::Cumulative || is_first { (100, count) } else { (101, 2) };
+                assert_eq!((start, exported), expected);
+            }
+        }
     }
 
     #[test]
@@ -284,6 +308,6 @@ mod tests {
         update(&mut measured, collected(1, 3, 10), Temporality::Delta, 10);
         let metrics = update(&mut measured, exponential(&[1.0, 2.0]), Temporality::Delta, 20);
         let point = exponential_point(&metrics[0]);
-        assert_eq!((point.count, point.start_time_unix_nano), (2, 1));
+        assert_eq!((point.count, point.start_time_unix_nano), (2, 10), "it begins where the last one ended");
     }
 }
