@@ -1,7 +1,7 @@
 //! The beginning of a line of syslog: the time, the host and the program.
 
 use jiff::civil::{Date, DateTime, Time};
-use jiff::tz::TimeZone;
+use jiff::tz::{AmbiguousOffset, TimeZone};
 use jiff::{Span, Timestamp};
 
 /// The time by which the clock of the writer may be ahead, for a time without a year.
@@ -30,7 +30,8 @@ pub(super) enum SyslogTime {
 }
 
 impl SyslogTime {
-    /// The time, given the zone and the present time: a time without a year is the last one that is not in the future.
+    /// The time, given the zone and the present time: a time without a year, or in the hour that is repeated when summer time ends, is the last
+    /// one that is not in the future.
     pub(super) fn resolve(self, zone: &TimeZone, now: Timestamp) -> Option<Timestamp> {
         let (year, month, day, time) = match self {
             Self::Absolute(time) => return Some(time),
@@ -40,7 +41,10 @@ impl SyslogTime {
         let this_year = latest.to_zoned(zone.clone()).year();
         let of_year = |year: i16| {
             let datetime = DateTime::from_parts(Date::new(year, month, day).ok()?, time);
-            Some(datetime.to_zoned(zone.clone()).ok()?.timestamp())
+            let ambiguous = zone.to_ambiguous_timestamp(datetime);
+            let is_repeated = matches!(ambiguous.offset(), AmbiguousOffset::Fold { .. });
+            let second = ambiguous.later().ok().filter(|second| is_repeated && *second <= now);
+            second.or_else(|| ambiguous.compatible().ok())
         };
         match year {
             Some(year) => of_year(year),
@@ -144,6 +148,24 @@ mod tests {
         assert_eq!(time_of(&line("Jan  1 00:10:00"), "2026-12-31T23:00:00Z"), "2026-12-31T23:10:00Z");
         assert_eq!(time_of(&line("Dec 24 00:00:00"), "2026-12-20T00:00:00Z"), "2025-12-23T23:00:00Z");
         assert_eq!(time_of(&line("Feb 29 12:00:00"), "2026-12-20T00:00:00Z"), "2024-02-29T11:00:00Z");
+    }
+
+    #[test]
+    fn the_repeated_hour_is_resolved_by_the_present_time() {
+        for stamp in ["Oct 25 02:30:00", "Oct 25 2026 02:30:00"] {
+            let line = format!("{stamp} mx1 postfix/smtp[1]: x");
+            for (now, expected) in [
+                ("2026-10-25T00:29:59Z", "2026-10-25T00:30:00Z"),
+                ("2026-10-25T00:30:05Z", "2026-10-25T00:30:00Z"),
+                ("2026-10-25T01:29:59Z", "2026-10-25T00:30:00Z"),
+                ("2026-10-25T01:30:00Z", "2026-10-25T01:30:00Z"),
+                ("2026-10-26T00:00:00Z", "2026-10-25T01:30:00Z"),
+            ] {
+                assert_eq!(time_of(&line, now), expected, "{stamp} at {now}");
+            }
+        }
+        // The hour that is left out.
+        assert_eq!(time_of("Mar 29 02:30:00 mx1 postfix/smtp[1]: x", "2026-03-29T02:00:00Z"), "2026-03-29T01:30:00Z");
     }
 
     #[test]
