@@ -6,6 +6,8 @@
 use super::{open_regular_file, read_limited, root_cause};
 use parking_lot::Mutex;
 use rustls::client::Resumption;
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject as _;
 use rustls::{ClientConfig, RootCertStore};
 use rustls_platform_verifier::BuilderVerifierExt;
 use std::io;
@@ -72,7 +74,16 @@ impl<'a> TlsFiles<'a> {
     /// The file that cannot be read.
     pub(crate) fn read(self) -> Result<ClientTls, TlsFileError> {
         let read = |path: &Path| read_file(path).map_err(|error| TlsFileError { path: path.to_owned(), error });
-        let ca = self.ca_file.map(read).transpose()?;
+        let read_authorities = |path: &Path| {
+            let bytes = read(path)?;
+            // Without authorities, every server would be rejected as one of an unknown issuer.
+            if CertificateDer::pem_slice_iter(&bytes).next().is_none() {
+                let error = io::Error::other("it has no certificate in PEM format");
+                return Err(TlsFileError { path: path.to_owned(), error });
+            }
+            Ok(bytes)
+        };
+        let ca = self.ca_file.map(read_authorities).transpose()?;
         let identity = match (self.cert_file, self.key_file) {
             (Some(cert), Some(key)) => Some((read(cert)?, read(key)?)),
             _ => None,
@@ -168,4 +179,25 @@ pub(crate) fn install_crypto_provider() {
         // It fails only if an embedding program has installed another provider, which then is used.
         let _ = rustls::crypto::ring::default_provider().install_default();
     });
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_of_authorities_without_a_certificate_is_an_error() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("ca.pem");
+        let read = || TlsFiles { ca_file: Some(&path), ..TlsFiles::default() }.read();
+        for content in ["", "# later\n", "-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n"] {
+            std::fs::write(&path, content).unwrap();
+            let error = read().unwrap_err().to_string();
+            assert!(error.ends_with("/ca.pem: it has no certificate in PEM format"), "{error}");
+        }
+        let certified = rcgen::generate_simple_self_signed(["mail.example.com".to_owned()]).unwrap();
+        std::fs::write(&path, certified.cert.pem()).unwrap();
+        assert!(read().is_ok());
+    }
 }
