@@ -88,7 +88,12 @@ impl<T: Clone + Eq + Hash> LoggedSet<T> {
 
     /// Returns true if the condition has not been logged before and the limit is not reached.
     pub(crate) fn insert(&mut self, condition: &T) -> bool {
-        self.logged.len() < self.max && !self.logged.contains(condition) && self.logged.insert(condition.clone())
+        !self.is_full() && !self.logged.contains(condition) && self.logged.insert(condition.clone())
+    }
+
+    /// Returns true if the limit is reached.
+    pub(crate) fn is_full(&self) -> bool {
+        self.logged.len() >= self.max
     }
 }
 

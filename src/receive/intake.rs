@@ -20,8 +20,10 @@ use tracing::{info, warn};
 
 /// The requests of one target at the same time. Further ones get 503, so that a flood affects only its sender.
 const TARGET_REQUESTS_MAX: usize = 32;
-/// The problems of requests that are logged of one target.
+/// The problems of records that are logged of one target.
 const LOGGED_PROBLEMS_MAX: usize = 20;
+/// The end of the last of these lines.
+const LAST_LOGGED: &str = " (further kinds of problems in records of this target are counted, but not logged until a restart)";
 
 /// One target.
 #[derive(Debug)]
@@ -142,11 +144,13 @@ impl Intake {
         }
     }
 
-    /// Logs a problem of the target's requests, each text once.
+    /// Logs a problem of the target's records, each text once, up to a limit.
     pub(super) fn log(&self, problem: &str) {
-        if self.logged.lock().insert(&problem.to_owned()) {
-            let target = &self.name;
-            warn!(%target, "{problem}");
+        let mut logged = self.logged.lock();
+        if logged.insert(&problem.to_owned()) {
+            let (target, note) = (&self.name, if logged.is_full() { LAST_LOGGED } else { "" });
+            drop(logged);
+            warn!(%target, "{problem}{note}");
         }
     }
 }

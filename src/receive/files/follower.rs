@@ -1,5 +1,6 @@
 //! Follows the log files of one target: reads a round, stores its records, saves the positions.
 
+use super::loss_log::LossLog;
 use super::positions::{Positions, PositionsError};
 use super::rotating_log::RotatingLog;
 use super::segment_directory::SegmentDirectory;
@@ -26,6 +27,8 @@ use tracing::{info, warn};
 const PART: &str = "deliveries";
 /// The longest pause while the directory or the log cannot be read.
 const BACKOFF_MAX: Duration = Duration::from_secs(15);
+/// The problem of records that were read.
+const RECORDS_NOT_STORED: &str = "the records cannot be stored: the space of receive.max_bytes is used until the OTLP receiver accepts records, or state_dir cannot be written; check export.otlp and the disk";
 /// The time after which a step that has not ended is reported: the files may be on a lost network mount.
 const STEP_MAX: Duration = Duration::from_secs(10);
 /// The shortest time between two entries of the history, besides those that end a failure.
@@ -54,6 +57,7 @@ pub struct LogFileFollower {
     inlet: RecordInlet,
     reader: Option<Reader>,
     problem: ProblemLog<String>,
+    losses: LossLog,
     backoff: Backoff,
     state_problem: ProblemLog<()>,
     /// The positions have changed since they were saved.
@@ -78,7 +82,7 @@ impl LogFileFollower {
         let state = LockedFile::lock(state_dir, &format!("files-{}.positions", config.name))?;
         let reader = Reader::new(files, hook, read_positions(&state, &config.name)?, state);
         let intake = inlet.intake(&config.name);
-        let (problem, state_problem) = Default::default();
+        let (problem, losses, state_problem) = Default::default();
         let backoff = Backoff::new(LOG_FILES_INTERVAL, BACKOFF_MAX, 0.0);
         Ok(Some(Self {
             collected: collected.clone(),
@@ -86,6 +90,7 @@ impl LogFileFollower {
             inlet,
             reader: Some(reader),
             problem,
+            losses,
             backoff,
             state_problem,
             has_moved: false,
@@ -142,7 +147,7 @@ impl LogFileFollower {
     }
 
     /// Stores records, and tries again until they are durable. `false`: the follower stops before.
-    async fn store(&self, records: Vec<(RecordUid, Record)>, stop: &CancellationToken) -> bool {
+    async fn store(&mut self, records: Vec<(RecordUid, Record)>, stop: &CancellationToken) -> bool {
         while !records.is_empty() {
             let (durable, result) = oneshot::channel();
             let (collected, intake) = (self.collected.clone(), self.intake.clone());
@@ -157,7 +162,7 @@ impl LogFileFollower {
                 is_stored = stored => if is_stored { return true },
                 () = stop.cancelled() => return false,
             }
-            self.intake.log("log files are not read on, because their records cannot be stored: the space of receive.max_bytes is used, or the disk fails");
+            self.report(Some(RECORDS_NOT_STORED.to_owned()), None);
             tokio::select! {
                 () = stop.cancelled() => return false,
                 () = tokio::time::sleep(STORE_RETRY) => {}
@@ -220,10 +225,9 @@ impl LogFileFollower {
     }
 
     /// Counts and logs what cannot be read.
-    fn report_losses(&self, round: &Round) {
-        for loss in &round.losses {
-            self.intake.log(loss);
-        }
+    fn report_losses(&mut self, round: &Round) {
+        let target = &self.intake.name;
+        self.losses.add(&round.losses, Instant::now(), |loss| warn!(%target, "{loss}"));
         if let Some(problem) = &round.page.problem {
             let path = self.reader.as_ref().map(|reader| reader.path.display().to_string()).unwrap_or_default();
             self.intake.log(&format!("a line of {path} is not a valid delivery record and is skipped: {problem}"));
@@ -233,6 +237,7 @@ impl LogFileFollower {
                 .log("some deliveries lack sender, size and client, because the log lines of the arrival of their messages were not read");
         }
         if let Some(deliveries) = &self.collected.deliveries {
+            round.losses.iter().for_each(|loss| deliveries.failed(PART, PollError::File(loss.clone()).error_type()));
             deliveries.count(RecordState::Unjoined, round.unjoined);
             deliveries.count(RecordState::Unreadable, round.page.unreadable);
             deliveries.count(RecordState::Ignored, round.page.ignored);
@@ -311,7 +316,10 @@ impl Files {
 
 /// Reads the saved positions. Damaged ones are renamed, and everything is read again.
 fn read_positions(state: &LockedFile, target: &str) -> Result<Positions, StateError> {
-    let Some(bytes) = state.read()? else { return Ok(Positions::default()) };
+    let Some(bytes) = state.read()? else {
+        info!(target, "log files are read from the start: there are no read positions of a target with this name in state_dir");
+        return Ok(Positions::default());
+    };
     match Positions::decode(&bytes) {
         Ok(positions) => Ok(positions),
         Err(PositionsError::Version) => {

@@ -15,6 +15,7 @@ mod identity;
 mod log_files;
 mod log_name;
 mod log_source;
+mod loss_log;
 mod positions;
 mod rotating_log;
 mod segment;

@@ -4,6 +4,7 @@ use super::segment_writer::Segment;
 use super::world::{ANY, TOKEN, World, arrived, lines, page, records, send, until, value};
 use crate::support::program::Program;
 use crate::support::{postmeter, stderr, stdout};
+use postmeter::app::Service;
 use postmeter::simulate::Receiver;
 use reqwest::StatusCode;
 use std::path::Path;
@@ -92,8 +93,7 @@ async fn a_directory_that_appears_later_is_read_and_the_problem_is_shown() {
         text = page(&service).await;
     }
     assert!(failures(&text) >= 1.0);
-    let shown = service.targets.find("mta1").unwrap();
-    let failure = || shown.target.history(|history| history.log_failure.as_ref().map(|failure| failure.error.to_string()));
+    let failure = || shown_failure(&service);
     assert!(failure().unwrap().contains("/later cannot be read: No such file or directory"), "{:?}", failure());
     std::fs::create_dir(&later).unwrap();
     let mut segment = Segment::open(&later, "20261128-144320.5");
@@ -103,6 +103,61 @@ async fn a_directory_that_appears_later_is_read_and_the_problem_is_shown() {
     while records(&page(&service).await, "mta1", "read") < 10.0 {
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
+    service.stop().await;
+}
+
+/// The failure of log files that the status page shows for a target.
+fn shown_failure(service: &Service) -> Option<String> {
+    let shown = service.targets.find("mta1").unwrap();
+    shown.target.history(|history| history.log_failure.as_ref().map(|failure| failure.error.to_string()))
+}
+
+async fn file_errors(service: &Service) -> f64 {
+    let page = page(service).await;
+    let is_counted = page.lines().any(|line| line.starts_with("postmeter_poll_errors_total{") && line.contains("error_type=\"file\""));
+    if is_counted {
+        value(&page, "postmeter_poll_errors_total", &["postmeter_poll_part=\"deliveries\"", "error_type=\"file\""])
+    } else {
+        0.0
+    }
+}
+
+/// Each outage fills the space for records. Segments that are removed meanwhile, before they were read, are lost.
+#[tokio::test]
+async fn reading_that_waits_for_space_is_shown_and_removed_segments_are_counted() {
+    let (mut world, dir) = world("");
+    world.receive = ", max_bytes: 1MiB".to_owned();
+    let mut next = 0;
+    let mut write = |name: String, records: u64| {
+        let mut segment = Segment::open(dir.path(), &name);
+        segment.write(next..next + records);
+        segment.finish();
+        next += records;
+        dir.path().join(name)
+    };
+    // More than the first round reads, and then segments that it only lists.
+    (1..=5).for_each(|n| drop(write(format!("20261128-1{n:05}.0"), 1500)));
+    let unread: Vec<_> = (1..=30).map(|n| write(format!("20261128-2{n:05}.0"), 1)).collect();
+    let receiver = Receiver::start(ANY).await.unwrap();
+    receiver.fail_with(Some(tonic::Status::unavailable("down")));
+    let service = world.service(Some(&receiver.url())).await;
+    let is_waiting = || shown_failure(&service).is_some_and(|failure| failure.contains("receive.max_bytes"));
+    until("the failure is shown", is_waiting).await;
+    let waiting = file_errors(&service).await;
+    assert!(waiting >= 1.0);
+    unread.iter().for_each(|path| std::fs::remove_file(path).unwrap());
+    receiver.fail_with(None);
+    arrived(&receiver, 7500).await;
+    until("the failure has ended", || shown_failure(&service).is_none()).await;
+    let lost = file_errors(&service).await;
+    assert!(lost >= waiting + unread.len() as f64, "{lost} after {waiting}");
+    // Another outage is shown, too.
+    receiver.fail_with(Some(tonic::Status::unavailable("down")));
+    (1..=5).for_each(|n| drop(write(format!("20261129-1{n:05}.0"), 1500)));
+    until("the failure is shown again", is_waiting).await;
+    receiver.fail_with(None);
+    arrived(&receiver, 15_000).await;
+    until("the failure has ended again", || shown_failure(&service).is_none()).await;
     service.stop().await;
 }
 
