@@ -5,6 +5,7 @@ use super::identity::FileIdentity;
 use super::log_name::{Compression, GZIP_EXTENSION, RotatedName};
 use super::log_source::LogSource;
 use crate::config::read_problem;
+use crate::net::open_regular_file;
 use std::collections::HashSet;
 use std::fs::Metadata;
 use std::io::{self, ErrorKind};
@@ -71,6 +72,7 @@ impl LogFile {
 pub(super) fn list(log: &Path) -> io::Result<Vec<LogFile>> {
     let mut files = Vec::new();
     match std::fs::metadata(log) {
+        Ok(metadata) if !metadata.is_file() => drop(open_regular_file(log)?),
         Ok(metadata) => files.push(LogFile::new(log.to_owned(), &metadata, None)?),
         // It is created by the next line.
         Err(error) if error.kind() == ErrorKind::NotFound => {}
@@ -95,9 +97,10 @@ pub(super) fn list(log: &Path) -> io::Result<Vec<LogFile>> {
 }
 
 /// The file that is read next.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct NextFile {
-    pub source: LogSource,
+    /// `None`: there is nothing more.
+    pub source: Option<LogSource>,
     /// Files before it that cannot be read, and the reasons.
     skipped: Vec<String>,
 }
@@ -109,30 +112,27 @@ impl NextFile {
     }
 }
 
-impl From<LogSource> for NextFile {
-    fn from(source: LogSource) -> Self {
-        Self { source, skipped: Vec::new() }
-    }
-}
-
 /// Opens the first of these files that was not read: the oldest one, and the log itself at the end, whatever the time.
-pub(super) fn first_unread(mut files: Vec<LogFile>, is_read: impl Fn(&LogSource) -> io::Result<bool>) -> io::Result<Option<NextFile>> {
+pub(super) fn first_unread(mut files: Vec<LogFile>, is_read: impl Fn(&LogSource) -> io::Result<bool>) -> io::Result<NextFile> {
     let has_dates = files.iter().all(|file| file.is_log || file.date.is_some());
     files.sort_by(|one, other| {
         let by_time = || one.changed.cmp(&other.changed);
         one.is_log.cmp(&other.is_log).then_with(|| if has_dates { one.date.cmp(&other.date) } else { by_time() })
     });
-    let mut skipped = Vec::new();
+    let mut next = NextFile::default();
     for file in files {
         match file.open() {
-            Ok(source) if file.is_log || !is_read(&source)? => return Ok(Some(NextFile { source, skipped })),
+            Ok(source) if file.is_log || !is_read(&source)? => {
+                next.source = Some(source);
+                break;
+            }
             Ok(_) => {}
             Err(error) if error.kind() == ErrorKind::NotFound => {}
             Err(error) if file.is_log => return Err(error),
-            Err(error) => skipped.push(read_problem(&file.path, &error)),
+            Err(error) => next.skipped.push(read_problem(&file.path, &error)),
         }
     }
-    Ok(None)
+    Ok(next)
 }
 
 fn with_extension(path: &Path, extension: &[u8]) -> PathBuf {

@@ -178,7 +178,7 @@ mod tests {
     }
 
     #[test]
-    fn a_long_way_to_the_offset_is_divided() {
+    fn a_distant_offset_is_reached_in_several_calls() {
         let mut source = source(&gzip(&vec![b'x'; 2 * SKIPPED_BYTES_MAX]));
         let mut bytes = [0; 10];
         let end = 2 * SKIPPED_BYTES_MAX as u64 - 4;

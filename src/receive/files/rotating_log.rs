@@ -14,9 +14,10 @@ use crate::config::read_problem;
 use crate::model::system_time_zone;
 use crate::source::hook::postfix::{LINE_BYTES_MAX, PostfixLog};
 use crate::source::{Hook, HookPage};
+use std::ffi::OsString;
 use std::fs::Metadata;
 use std::io;
-use std::os::unix::ffi::OsStrExt;
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
 use std::sync::Once;
@@ -35,6 +36,8 @@ const UNSAVED_LINES_MAX: u64 = 50_000;
 #[derive(Debug)]
 pub(super) struct RotatingLog {
     path: PathBuf,
+    /// The path of the log of which the position was saved, if it was another one.
+    moved_from: Option<PathBuf>,
     log: PostfixLog,
     position: FilePosition,
     open: Option<LogSource>,
@@ -52,11 +55,15 @@ impl RotatingLog {
             WARNED.call_once(|| warn!("{problem}"));
         }
         let mut log = PostfixLog::new(zone).load(&positions.log_state);
-        let position = positions.files.into_iter().next().unwrap_or_default();
+        let mut files = positions.files.into_iter();
+        let position = files.next().unwrap_or_default();
         if position.offset == 0 {
             log.begin_file();
         }
-        Self { path, log, position, open: None, finished: FinishedFiles::default(), saved: None, unsaved_lines: 0 }
+        let is_moved = !positions.path.is_empty() && positions.path != path.as_os_str().as_bytes();
+        let moved_from = is_moved.then(|| PathBuf::from(OsString::from_vec(positions.path)));
+        let finished = FinishedFiles::new(files.next());
+        Self { path, moved_from, log, position, open: None, finished, saved: None, unsaved_lines: 0 }
     }
 
     /// The position behind everything that was read, unless it is to be saved later.
@@ -67,7 +74,8 @@ impl RotatingLog {
             return None;
         }
         (self.saved, self.unsaved_lines) = (Some(Instant::now()), 0);
-        Some(Positions { files: vec![self.position.clone()], log_state: self.log.save(), ..Positions::default() })
+        let files = [Some(&self.position), self.finished.last_position()].into_iter().flatten().cloned().collect();
+        Some(Positions { files, log_state: self.log.save(), ..Positions::default() })
     }
 
     /// Reads the next records.
@@ -76,7 +84,11 @@ impl RotatingLog {
     /// The log cannot be read.
     pub(super) fn read(&mut self, hook: &Hook, now: SystemTime) -> Result<Round, String> {
         let mut round = Round::default();
-        self.read_files(hook, now, &mut round).map_err(|error| read_problem(&self.path, &error))?;
+        match self.read_files(hook, now, &mut round).map_err(|error| read_problem(&self.path, &error)) {
+            // What was read before the error is kept, because the position is behind it.
+            Err(problem) if round.has_moved => round.problem = Some(problem),
+            read => read?,
+        }
         Ok(round)
     }
 
@@ -84,24 +96,25 @@ impl RotatingLog {
         if self.open.is_none() {
             self.open_position(round)?;
         }
+        self.read_late_lines(hook, now, round)?;
         self.follow_truncation(round)?;
-        self.follow_copy_of_empty_log()?;
+        self.follow_copy_of_empty_log(round)?;
         // The next file is looked for before the rest of this one is read, so that nothing is written to this one in between.
-        let next = self.next_file().unwrap_or_else(|error| {
+        let mut next = self.next_file().unwrap_or_else(|error| {
             round.problem = Some(read_problem(&self.path, &error));
-            None
+            NextFile::default()
         });
         if self.read_lines(hook, now, round)? {
             round.has_more = true;
             return Ok(());
         }
-        if let Some(next) = next {
-            if self.is_copy(&next.source)? {
-                self.continue_in(next.source)?;
+        if let Some(source) = next.source.take() {
+            if self.is_copy(&source)? {
+                self.continue_in(source)?;
             } else {
                 self.end_last_line(hook, now, round)?;
                 next.report_skipped(round);
-                self.finish_file(next.source)?;
+                self.finish_file(source, now)?;
             }
             (round.has_more, round.has_moved) = (true, true);
         }
@@ -126,61 +139,6 @@ impl RotatingLog {
         Ok(())
     }
 
-    /// Opens the file at the saved position, or else the one that was written after it.
-    fn open_position(&mut self, round: &mut Round) -> io::Result<()> {
-        if self.position.identity == FileIdentity::default() {
-            let log = LogSource::open(&self.path)?;
-            self.start(log)?;
-            round.has_moved = true;
-            return Ok(());
-        }
-        if let Some(source) = self.find_position(|_| true)? {
-            return self.continue_in(source);
-        }
-        if !self.is_at_empty_log() {
-            round.losses.push(format!(
-                "records may be missing: the file that was read up to byte {} is no longer next to {}, and the rest of it, if there was any, cannot be read",
-                self.position.offset,
-                self.path.display()
-            ));
-        }
-        self.start_after_position(round)
-    }
-
-    /// Finds the file that has the position: the same inode if possible, or else a copy.
-    fn find_position(&self, is_wanted: impl Fn(&LogFile) -> bool) -> io::Result<Option<LogSource>> {
-        let mut files = list(&self.path)?;
-        files.sort_by_key(|file| file.compression != Compression::None);
-        let mut copy = None;
-        for file in files {
-            let is_long_enough = file.compression == Compression::Gzip || file.len >= self.position.offset;
-            let Ok(source) = file.open() else { continue };
-            if !is_long_enough || !is_wanted(&file) || !self.position.identity.is_beginning_of(&source)? {
-                continue;
-            }
-            if file.has_inode_of(&self.position.identity) {
-                return Ok(Some(source));
-            }
-            // Every file begins like an empty one.
-            copy = copy.or(Some(source).filter(|_| !self.is_at_empty_log()));
-        }
-        Ok(copy)
-    }
-
-    /// Begins the oldest file that was changed after the one at the position, which is not there any more.
-    fn start_after_position(&mut self, round: &mut Round) -> io::Result<()> {
-        let is_later = |file: &LogFile| file.is_log || self.position.changed_nanos > 0 && nanos(file.changed) > self.position.changed_nanos;
-        let next = first_unread(list(&self.path)?.into_iter().filter(is_later).collect(), |source| self.is_read(source))?;
-        // The error names the reason why the log cannot be opened.
-        let next = match next {
-            Some(next) => next,
-            None => LogSource::open(&self.path)?.into(),
-        };
-        next.report_skipped(round);
-        round.has_moved = true;
-        self.start(next.source)
-    }
-
     /// Returns `true` if the log at the position was empty so far.
     const fn is_at_empty_log(&self) -> bool {
         self.position.offset == 0 && self.position.identity.head_bytes == 0
@@ -196,49 +154,12 @@ impl RotatingLog {
         Ok(())
     }
 
-    /// If the file was truncated, reads the rest of its copy, or begins again.
-    fn follow_truncation(&mut self, round: &mut Round) -> io::Result<()> {
-        let Some(source) = self.open.as_ref().filter(|source| !source.is_compressed()) else { return Ok(()) };
-        let is_truncated = source.metadata()?.len() < self.position.offset || !self.position.identity.is_beginning_of(source)?;
-        if !is_truncated {
-            return Ok(());
-        }
-        round.has_moved = true;
-        if let Some(copy) = self.find_position(|file| !file.has_inode_of(&self.position.identity))? {
-            return self.continue_in(copy);
-        }
-        round.losses.push(format!(
-            "records may be missing: {} was truncated after it was read up to byte {}, and the rest of it, if there was any, is in no file next to it",
-            self.path.display(),
-            self.position.offset
-        ));
-        self.start_after_position(round)
-    }
-
-    /// If the log was empty, and was copied and truncated since, reads the copy first.
-    fn follow_copy_of_empty_log(&mut self) -> io::Result<()> {
-        let Some(source) = self.open.as_ref().filter(|_| self.is_at_empty_log()) else { return Ok(()) };
-        let metadata = source.metadata()?;
-        let (from, to) = (self.position.changed_nanos, nanos(metadata.modified()?));
-        if metadata.len() == 0 {
-            return Ok(());
-        }
-        let is_copy = |file: &LogFile| {
-            let changed = nanos(file.changed);
-            !file.is_log && !file.has_inode_of(&self.position.identity) && changed > from && changed <= to
-        };
-        match first_unread(list(&self.path)?.into_iter().filter(is_copy).collect(), |source| self.is_read(source))? {
-            Some(next) => self.start(next.source),
-            None => self.position.identity.extend(source),
-        }
-    }
-
     /// The file that was written after the open one, if it has something.
-    fn next_file(&self) -> io::Result<Option<NextFile>> {
-        let Some(open) = &self.open else { return Ok(None) };
+    fn next_file(&self) -> io::Result<NextFile> {
+        let Some(open) = &self.open else { return Ok(NextFile::default()) };
         let current = open.metadata()?;
         if std::fs::metadata(&self.path).is_ok_and(|metadata| is_same(&metadata, &current)) {
-            return Ok(None);
+            return Ok(NextFile::default());
         }
         let files = list(&self.path)?;
         let own = files.iter().find(|file| file.has_inode_of(&self.position.identity));
@@ -262,9 +183,30 @@ impl RotatingLog {
     }
 
     /// Begins the next file.
-    fn finish_file(&mut self, source: LogSource) -> io::Result<()> {
-        self.finished.add(&self.position.identity);
+    fn finish_file(&mut self, source: LogSource, now: SystemTime) -> io::Result<()> {
+        if let Some(finished) = self.open.take() {
+            self.finished.add(finished, self.position.clone(), now);
+        }
         self.start(source)
+    }
+
+    /// Reads the lines that were written to the last file after the next one had begun: several programs may write, and each opens the new
+    /// file at a time of its own.
+    fn read_late_lines(&mut self, hook: &Hook, now: SystemTime, round: &mut Round) -> io::Result<()> {
+        round.has_moved |= self.finished.update(&self.path, now)?;
+        let Some(mut last) = self.finished.take_last() else { return Ok(()) };
+        if last.has_grown()? {
+            std::mem::swap(&mut self.position, &mut last.position);
+            let open = self.open.replace(last.source);
+            let read = self.read_lines(hook, now, round);
+            std::mem::swap(&mut self.position, &mut last.position);
+            let source = std::mem::replace(&mut self.open, open);
+            round.has_more |= read?;
+            let Some(source) = source else { return Ok(()) };
+            last.source = source;
+        }
+        self.finished.put_last(last);
+        Ok(())
     }
 
     /// Reads lines. Returns `true` if there may be more.
@@ -273,7 +215,7 @@ impl RotatingLog {
         let mut bytes = vec![0; FILE_TEXT_BYTES_MAX];
         let Some(length) = source.read_at(&mut bytes, self.position.offset)? else { return Ok(true) };
         if let Some(damage) = source.take_damage() {
-            round.page.unreadable += 1;
+            (round.page.unreadable, round.has_moved) = (round.page.unreadable + 1, true);
             round.losses.push(format!("records are missing: a compressed file next to {} is damaged: {damage}", self.path.display()));
         }
         let bytes = &bytes[..length];
@@ -306,6 +248,7 @@ impl RotatingLog {
         let mut bytes = vec![0; LINE_BYTES_MAX];
         let length = source.read_at(&mut bytes, self.position.offset)?.unwrap_or_default();
         bytes.truncate(length);
+        self.position.offset += length as u64;
         if !std::mem::take(&mut self.position.is_damaged) {
             self.push(&bytes, hook, now, round);
         }
@@ -330,5 +273,6 @@ fn nanos(time: SystemTime) -> u64 {
     time.duration_since(UNIX_EPOCH).map_or(0, |since| u64::try_from(since.as_nanos()).unwrap_or(u64::MAX))
 }
 
+mod position_search;
 #[cfg(test)]
 mod tests;
