@@ -19,6 +19,8 @@ pub(super) struct MeasuredSeries {
     series: HashMap<Vec<u8>, Series>,
     /// The number of the current reading. Series with an older number are missing from it.
     generation: u64,
+    /// The time of the last end marker of each metric. Another measurement had counted nothing until then.
+    ended: HashMap<String, u64>,
 }
 
 #[derive(Debug)]
@@ -94,25 +96,34 @@ impl MeasuredSeries {
         let own_start = point.start();
         let series = Series { point: point.clone(), start: own_start, generation: self.generation, metric: empty_metric.clone() };
         let key = series_key(&empty_metric.name, point.attributes());
-        let Some(before) = self.series.insert(key.clone(), series) else { return (own_start, None) };
-        if !point.has_buckets_of(&before.point) {
-            ended.push((before.metric, before.point.clone().end_marker(point.time())));
+        let before = self.series.insert(key.clone(), series);
+        if let Some(before) = before.as_ref().filter(|before| !point.has_buckets_of(&before.point)) {
+            ended.push((before.metric.clone(), before.point.clone().end_marker(point.time())));
         }
-        // After a reload the measurement may be another one, which began when it was created.
-        let is_same = before.point.start() == own_start && before.point.is_exponential() == point.is_exponential();
-        // The last point of the one before may be later than that: their intervals must not overlap.
-        let start = if is_same { before.start } else { own_start.max(before.point.time()) };
+        // After a reload the measurement may be another one, which began when it was created. The last point of the one before may be later
+        // than that: their intervals must not overlap.
+        let ended_at = self.ended.get(&empty_metric.name).copied().unwrap_or_default();
+        let is_same = |before: &Series| before.point.start() == own_start && before.point.is_exponential() == point.is_exponential();
+        let (start, before) = match before {
+            Some(before) if is_same(&before) => (before.start, Some(before.point)),
+            before => (own_start.max(before.map_or(ended_at, |before| before.point.time())), None),
+        };
         if let Some(series) = self.series.get_mut(&key) {
             series.start = start;
         }
-        (start, is_same.then_some(before.point))
+        (start, before)
     }
 
     /// The end markers of missing series, each with its metric, without points. The series are removed: a measured one is collected every time.
     fn end_markers(&mut self, time: u64) -> Vec<(Metric, Point)> {
         let generation = self.generation;
-        let missing = self.series.extract_if(|_, series| series.generation != generation);
-        missing.map(|(_, Series { point, metric, .. })| (metric, point.end_marker(time))).collect()
+        let mut markers = Vec::new();
+        for (_, Series { point, metric, .. }) in self.series.extract_if(|_, series| series.generation != generation) {
+            let ended = self.ended.entry(metric.name.clone()).or_default();
+            *ended = time.max(*ended);
+            markers.push((metric, point.end_marker(time)));
+        }
+        markers
     }
 
     /// Moves all remembered times to `latest` or earlier.
@@ -121,6 +132,7 @@ impl MeasuredSeries {
             let time = series.point.time_mut();
             *time = latest.get().min(*time);
         });
+        self.ended.values_mut().for_each(|time| *time = latest.get().min(*time));
     }
 }
 
@@ -188,14 +200,21 @@ mod tests {
     /// A reload creates the new instrument before the last counts of the old one are exported.
     #[test]
     fn the_intervals_of_two_instruments_do_not_overlap() {
-        for temporality in [Temporality::Delta, Temporality::Cumulative] {
+        let cases =
+            [Temporality::Delta, Temporality::Cumulative].into_iter().flat_map(|temporality| [(temporality, false), (temporality, true)]);
+        for (temporality, has_pause) in cases {
+            let end = if has_pause { 101 } else { 100 };
             let mut measured = MeasuredSeries::default();
             export_since(&mut measured, temporality, 1, 3, 100);
-            for (count, time) in [(4, 101), (6, 120)] {
+            if has_pause {
+                // The new one has no points yet, so the series ends.
+                update(&mut measured, vec![ScopeMetrics::default()], temporality, 101);
+            }
+            for (count, time) in [(4, 102), (6, 120)] {
                 let (start, exported, ..) = export_since(&mut measured, temporality, 90, count, time).unwrap();
-                let is_first = time == 101;
-                let expected = if temporality == Temporality::Cumulative || is_first { (100, count) } else { (101, 2) };
-                assert_eq!((start, exported), expected);
+                let is_first = time == 102;
+                let expected = if temporality == Temporality::Cumulative || is_first { (end, count) } else { (102, 2) };
+                assert_eq!((start, exported), expected, "{temporality:?} {has_pause}");
             }
         }
     }
