@@ -38,6 +38,8 @@ pub(super) struct SegmentDirectory {
     segments: BTreeMap<OsString, Segment>,
     /// Files with a name up to this one were read, unless they are in `segments`.
     read_until: OsString,
+    /// Those of these files that were in the directory at the last look. Another one is new: the clock of its writer was set back.
+    shared: Option<HashSet<OsString>>,
     round: u64,
 }
 
@@ -68,7 +70,7 @@ impl Segment {
 impl SegmentDirectory {
     pub(super) fn new(dir: PathBuf, positions: Positions) -> Self {
         let segments = positions.files.into_iter().map(|position| (OsString::from_vec(position.name.clone()), Segment::new(position)));
-        Self { dir, segments: segments.collect(), read_until: OsString::from_vec(positions.read_until), round: 0 }
+        Self { dir, segments: segments.collect(), read_until: OsString::from_vec(positions.read_until), shared: None, round: 0 }
     }
 
     /// The positions behind everything that was read.
@@ -121,7 +123,8 @@ impl SegmentDirectory {
             if found.len() == FILES_MAX {
                 return Err(io::Error::other(format!("there are more than {FILES_MAX} files; remove old segments")));
             }
-            let is_known = self.segments.contains_key(&name) || name <= self.read_until;
+            let is_shared = name <= self.read_until && self.shared.as_ref().is_none_or(|shared| shared.contains(&name));
+            let is_known = self.segments.contains_key(&name) || is_shared;
             if let Some(segment) = self.segments.get_mut(&name) {
                 segment.is_settled &= segment.inode == entry.ino();
                 segment.is_removed = false;
@@ -133,6 +136,8 @@ impl SegmentDirectory {
             }
             found.insert(name);
         }
+        let is_shared = |name: &&OsString| **name <= self.read_until && !self.segments.contains_key(*name);
+        self.shared = Some(found.iter().filter(is_shared).cloned().collect());
         let mut removed = Vec::new();
         for (name, segment) in self.segments.iter_mut().filter(|(name, _)| !found.contains(*name)) {
             segment.is_removed = true;
@@ -218,7 +223,9 @@ impl SegmentDirectory {
     fn share_positions(&mut self, round: &mut Round) {
         while self.segments.len() > POSITIONS_MAX {
             let Some(oldest) = self.segments.first_entry().filter(|entry| entry.get().is_settled) else { return };
-            self.read_until = oldest.remove_entry().0;
+            let name = oldest.remove_entry().0;
+            self.shared.get_or_insert_default().insert(name.clone());
+            self.read_until = name.max(std::mem::take(&mut self.read_until));
             round.has_moved = true;
         }
     }

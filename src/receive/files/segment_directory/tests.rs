@@ -1,4 +1,6 @@
 #![allow(clippy::unwrap_used)]
+mod shared_positions;
+
 use super::*;
 use crate::model::Field;
 use crate::source;
@@ -312,21 +314,6 @@ fn a_file_that_expands_to_much_text_is_read_in_rounds() {
         rounds += 1;
     }
     assert!(rounds >= 20 && world.ids == [0], "{rounds}");
-}
-
-#[test]
-fn old_positions_are_shared() {
-    let mut world = World::new(true);
-    let total = POSITIONS_MAX as u64 + 5;
-    for id in 0..total {
-        let mut writer = Writer::open(world.path(), &format!("20261128-{id:06}.0"));
-        writer.write(id);
-        writer.finish();
-    }
-    world.has_read(0..total);
-    let positions = Positions::decode(&world.saved).unwrap();
-    assert_eq!((positions.files.len(), positions.read_until), (POSITIONS_MAX, b"20261128-000004.0".to_vec()));
-    world.has_read(0..total);
 }
 
 #[test]
