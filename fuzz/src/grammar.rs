@@ -61,3 +61,28 @@ pub fn native(native: &SelectedFamilies) -> Vec<Series> {
     all.sort();
     all
 }
+
+/// The same with the names that they have over OTLP.
+pub fn pushed(selected: &SelectedFamilies) -> Vec<Series> {
+    let mut all = native(selected);
+    for series in &mut all {
+        series.family = exported_name(&series.family);
+        series.labels.iter_mut().for_each(|(name, _)| *name = exported_name(name));
+        series.labels.sort();
+    }
+    all.sort();
+    all
+}
+
+/// A name as it is exported: one without ASCII letters and digits is escaped, because Prometheus cannot translate it.
+fn exported_name(name: &str) -> String {
+    if name.chars().any(|c| c.is_ascii_alphanumeric()) {
+        return name.to_owned();
+    }
+    let escaped = name.chars().map(|c| match c {
+        '_' => "__".to_owned(),
+        ':' => ":".to_owned(),
+        c => format!("_{:x}_", u32::from(c)),
+    });
+    format!("U__{}", escaped.collect::<String>())
+}

@@ -112,7 +112,7 @@ impl History {
 
     /// Checks that every series ends once that is missing or has lost a part, and that Prometheus has the series of the reading then.
     fn check_ends(&mut self, poll: &TestPoll, points: &[Point]) {
-        let read = poll.native.iter().flat_map(|native| grammar::native(native)).filter(|series| series.value != "NaN");
+        let read = poll.native.iter().flat_map(|native| grammar::pushed(native)).filter(|series| series.value != "NaN");
         let read: Vec<Series> = read.collect();
         let mut ended: Vec<(Key, String)> = points.iter().filter(|p| p.ends).map(|p| identity(&p.series)).collect();
         ended.sort();
@@ -248,6 +248,6 @@ fn key(point: &Point) -> Key {
 }
 
 fn counters(native: &SelectedFamilies) -> BTreeMap<Key, f64> {
-    let counters = grammar::native(native).into_iter().filter(|series| series.kind == "Counter");
+    let counters = grammar::pushed(native).into_iter().filter(|series| series.kind == "Counter");
     counters.filter_map(|series| Some(((series.family, series.labels), series.value.parse().ok()?))).collect()
 }

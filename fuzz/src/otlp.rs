@@ -224,7 +224,7 @@ fn check_against_reading(points: &[Point], native: &SelectedFamilies) {
         return;
     }
     let found: Vec<Series> = points.iter().filter(|point| !point.ends).map(|point| point.series.clone()).collect();
-    let mut read = grammar::native(native);
+    let mut read = grammar::pushed(native);
     // OTLP has no point without a value, and no summary without a sum, which is NaN if it is unknown, and a count.
     read.retain(|series| series.value != "NaN");
     for series in read.iter_mut().filter(|series| series.kind == "Summary") {

@@ -123,7 +123,9 @@ async fn sd_has_a_group_for_each_target_with_the_requested_address() {
     );
     assert_eq!(discover(Some("metrics.example.com:9464")).await[2]["targets"], json!(["metrics.example.com:9464"]));
     assert_eq!(discover(Some("[2001:db8::1]:9464")).await[2]["targets"], json!(["[2001:db8::1]:9464"]));
-    assert_eq!(discover(Some("a/b?c")).await[2]["targets"], json!([own]), "an invalid address is ignored");
+    // An invalid address is no `Host` (RFC 9112, section 3.2).
+    let response = client.get(world.url("/sd")).header("host", "a/b?c").send().await.unwrap();
+    assert_eq!(response.status(), 400);
     world.end(servers).await;
 }
 
