@@ -255,7 +255,7 @@ fn a_counter_is_not_new_after_a_reading_in_which_one_of_its_metric_was_unknown()
         };
         assert_eq!(report(&mut state, at(20), &[(BOUNCES, "x", 1000), (ATTEMPTS, "y", 3)], &with_histogram), expected);
         let all = &[(BOUNCES, "x", 1001), (BOUNCES, "y", 2)];
-        let expected = ["mail.bounces{x} +1 @20 30", "mail.bounces{y} +2 @20 30", "mail.delivery.attempts{y} end 30"];
+        let expected = ["mail.bounces{x} +1 @20 30", "mail.bounces{y} +2 @20 30", "mail.delivery.attempts{y} end 29.999"];
         assert_eq!(report(&mut state, at(30), all, &with_histogram)[..3], expected);
     }
 }

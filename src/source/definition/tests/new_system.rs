@@ -87,13 +87,18 @@ fn a_service_that_can_only_be_up_is_refused() {
 
 #[test]
 fn a_document_without_the_expected_series_is_not_called_another_exporter() {
-    let source = with_series(
-        "          - {family: x_start, value: $.start}\n          - {family: x_depth, each: '$.nodes[*]', labels: {s: $.s}, value: $.n}\n",
-        "      - {family: x_depth, metric: mail.queue.depth, attributes: {mail.queue.state: {label: s, values: {a: active}}}}\n",
-        "counters_since: x_start\n",
-    )
-    .unwrap();
-    let part = source.required();
+    let with_identity = |identity: &str| {
+        with_series(
+            "          - {family: x_start, value: $.start}\n          - {family: x_depth, each: '$.nodes[*]', labels: {s: $.s}, value: $.n}\n",
+            "      - {family: x_depth, metric: mail.queue.depth, attributes: {mail.queue.state: {label: s, values: {a: active}}}}\n",
+            &format!("{identity}counters_since: x_start\n"),
+        )
+        .unwrap()
+        .required()
+    };
+    let part = with_identity("");
+    assert!(part.read(&part.requests[0], r#"{"start":1,"nodes":null}"#.as_bytes()).is_ok());
+    let part = with_identity("    identity: [x_depth]\n");
     let error = part.read(&part.requests[0], r#"{"start":1,"nodes":null}"#.as_bytes()).map(|_| ()).unwrap_err().to_string();
     let expected =
         "the response cannot be read: it has x_start, but no value of x_depth; check whether the lists in it are null, and the paths";
