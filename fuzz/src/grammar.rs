@@ -75,7 +75,7 @@ pub fn pushed(selected: &SelectedFamilies) -> Vec<Series> {
 }
 
 /// A name as it is exported: one without ASCII letters and digits is escaped, because Prometheus cannot translate it.
-fn exported_name(name: &str) -> String {
+pub fn exported_name(name: &str) -> String {
     if name.chars().any(|c| c.is_ascii_alphanumeric()) {
         return name.to_owned();
     }

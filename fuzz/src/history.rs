@@ -191,7 +191,8 @@ impl History {
                     let is_whole =
                         |native: &SelectedFamilies| native.dropped == 0 && !native.families().any(|family| family.is_incomplete());
                     let has_other_type = |native: &SelectedFamilies| {
-                        native.families().any(|family| family.name() == series.0 && family.kind() != FamilyType::Counter)
+                        let has_name = |name: &str| grammar::exported_name(name) == series.0;
+                        native.families().any(|family| has_name(&family.name()) && family.kind() != FamilyType::Counter)
                     };
                     let last = self.polls.last().filter(|last| last.complete);
                     let seen =
