@@ -19,6 +19,7 @@ const SELF_METRICS: &[&str] = &[
     "postmeter_certificate_not_after_timestamp_seconds",
     "postmeter_shards",
     "postmeter_relay_changes_total",
+    "otel_sdk_exporter_log_exported_total",
     "otel_sdk_exporter_metric_data_point_exported_total",
     "otel_sdk_exporter_metric_data_point_inflight",
     "otel_sdk_exporter_operation_duration_seconds_bucket",

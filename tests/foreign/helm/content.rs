@@ -238,7 +238,7 @@ fn the_kind_of_probe_follows_the_configuration() {
     let Some(helm) = Helm::find("the_kind_of_probe_follows_the_configuration") else { return };
     let values = Path::new(CHART).join("ci/single-values.yaml");
     for (set, is_exec) in [
-        ("config.export.prometheus.listen=localhost:9464", true),
+        ("config.export.prometheus.listen=localhost:9464,serviceMonitor.enabled=false", true),
         ("config.export.prometheus.rate_limit.per_minute=12", true),
         ("config.export.prometheus.auth.trusted[0]=192.0.2.7", true),
         ("config.export.prometheus.auth.trusted[0]=192.0.2.7,config.export.prometheus.auth.open={/-/healthy,/-/ready}", false),
