@@ -16,24 +16,28 @@ pub struct LabelCollision {
     pub translated: String,
 }
 
+/// The name of a label after OTLP.
+pub(super) fn translated_label(name: &str) -> Cow<'_, str> {
+    match is_translatable(name.as_bytes()) {
+        true => TranslationStrategy::default().label_name(name),
+        // As in the export.
+        false => Cow::Owned(escaped_by_values(name)),
+    }
+}
+
 /// Finds the first two labels of a family whose series are changed because the labels get the same name. The first `series_max` series are
 /// compared.
-pub(super) fn label_collision(family: &SelectedFamily<'_>, strategy: TranslationStrategy, series_max: usize) -> Option<LabelCollision> {
+pub(super) fn label_collision(family: &SelectedFamily<'_>, series_max: usize) -> Option<LabelCollision> {
     let samples = || family.samples().take(series_max);
     if samples().all(|sample| sample.has_plain_label_names()) {
         return None;
     }
-    let translated = |name| match is_translatable(str::as_bytes(name)) {
-        true => strategy.label_name(name),
-        // As in the export.
-        false => Cow::Owned(escaped_by_values(name)),
-    };
     let hasher = RandomState::default();
     let mut natives: HashMap<Cow<'_, str>, &str> = HashMap::new();
     let mut series = HashSet::new();
     let mut found = None;
     for sample in samples() {
-        let mut labels: Vec<_> = sample.labels().map(|(name, value)| (translated(name), name, value)).collect();
+        let mut labels: Vec<_> = sample.labels().map(|(name, value)| (translated_label(name), name, value)).collect();
         labels.sort_unstable();
         let joined = labels.windows(2).find(|pair| pair[0].0 == pair[1].0);
         if let Some([a, b]) = joined {

@@ -126,7 +126,7 @@ impl NameCollisions {
     /// Adds families whose labels collide.
     pub(super) fn add_labels<'a>(&mut self, families: impl Iterator<Item = SelectedFamily<'a>>) {
         for family in families {
-            if let Some(labels) = label_collision(&family, STRATEGY, COMPARED_SERIES_MAX) {
+            if let Some(labels) = label_collision(&family, COMPARED_SERIES_MAX) {
                 let (name, mut translated) = (family.name(), String::new());
                 STRATEGY.write_metric_name(&name, &family.unit(), family.kind(), &mut translated);
                 self.push(NameCollision { family: name.to_string(), other: name.into_owned(), translated, labels: Some(labels) });

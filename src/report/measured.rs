@@ -131,6 +131,7 @@ impl MeasuredSeries {
         self.series.values_mut().for_each(|series| {
             let time = series.point.time_mut();
             *time = latest.get().min(*time);
+            series.start = latest.get().min(series.start);
         });
         self.ended.values_mut().for_each(|time| *time = latest.get().min(*time));
     }

@@ -3,7 +3,7 @@
 use super::report::Contribution;
 use crate::model::{Kind, Metric, Repair};
 use crate::net::Redactor;
-use crate::source::{Omission, Take, Trace, TracedSeries, TracedValue, Transform};
+use crate::source::{Omission, Take, Trace, TracedRule, TracedSeries, TracedValue, Transform};
 use std::borrow::Cow;
 
 /// Returns the reason why a point with these contributions has no value.
@@ -11,7 +11,7 @@ pub(super) fn of_point(metric: &Metric, contributions: &[Contribution], trace: &
     if let Some((contribution, repair)) = contributions.iter().find_map(|contribution| Some((contribution, contribution.invalid?))) {
         return of_invalid_value(contribution, repair, trace, secrets);
     }
-    let is_replaced = |rule: &crate::source::TracedRule| rule.rule.detail.is_some() && rule.skipped.is_none() && rule.rule.metric == metric;
+    let is_replaced = |rule: &TracedRule| rule.rule.detail.is_some() && rule.skipped.is_none() && rule.rule.metric == metric;
     if trace.rules.iter().any(is_replaced) && contributions.iter().all(|contribution| contribution.rule.rule.detail.is_none()) {
         return "it is replaced by the points of its detail".into();
     }
@@ -40,6 +40,10 @@ pub(super) fn of_point(metric: &Metric, contributions: &[Contribution], trace: &
     if contributions.iter().any(|contribution| contribution.rule.rule.take != Take::Value) {
         return "a histogram that belongs to it cannot be read".into();
     }
+    let rules = trace.rules.iter().filter(|rule| rule.rule.metric == metric);
+    if let Some(reason) = rules.filter_map(|rule| unreadable_family_of(rule, trace, secrets)).next() {
+        return reason;
+    }
     "a part of it has not responded, or a series is missing that an earlier response had".into()
 }
 
@@ -49,6 +53,14 @@ fn unreadable_family(contribution: &Contribution, trace: &Trace, secrets: &Redac
     let family = trace.families.iter().find(|family| family.part == part && family.name == series.family)?;
     let reason = family.unreadable.as_ref()?;
     Some(secrets.redacted(format!("{} cannot be read: {reason}", family.name)).into())
+}
+
+/// Returns the reason why a family of a rule cannot be read completely: what is missing may belong to any point of the rule.
+fn unreadable_family_of(rule: &TracedRule, trace: &Trace, secrets: &Redactor) -> Option<Cow<'static, str>> {
+    let families =
+        trace.families.iter().filter(|family| family.part == rule.part.name && rule.rule.families.contains(&family.name.as_str()));
+    let (name, reason) = families.filter_map(|family| Some((&family.name, family.unreadable.as_ref()?))).next()?;
+    Some(secrets.redacted(format!("{name} cannot be read: {reason}")).into())
 }
 
 /// Returns the reason why a value is invalid.
@@ -92,6 +104,9 @@ pub(super) fn without_point(contribution: &Contribution) -> &'static str {
         (Some(Omission::UnknownTime), _) => "the time is 0 or before 1970, which means that the server does not know it",
         (Some(Omission::UnknownWhole), _) => {
             "a share needs its own value and that of the whole, of which one is missing or is not a number"
+        }
+        _ if contribution.series.as_ref().is_some_and(|series| matches!(series.value, TracedValue::Number(number) if number.is_nan())) => {
+            "a label of the series cannot be read, or has no value in the rule's table"
         }
         (None, Transform::OneMinusShareOf(_)) => "the value is calculated from the increase between two polls",
         (None, _) => rule.detail.map_or("a label is missing or empty, or its value is not in the rule's table", |(label, _)| {

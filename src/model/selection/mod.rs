@@ -17,12 +17,14 @@ mod tests;
 
 pub use family::{SamplePosition, SamplePositions, SelectedFamily};
 
+use super::label_collision::translated_label;
 use super::reserved::{prefix_state_labels, rename_reserved_labels};
 use super::scope::Scope;
 use super::target_info::{TARGET_INFO, TargetInfo};
 use super::translation::{NameCollision, NameCollisions};
 use super::{Families, FamilyType, MemoryReservation, Repair, Repairs, SampleRef, is_translatable};
 use slice::FamilySlices;
+use std::collections::HashSet;
 
 /// The selected native families of a reading, sorted by scope and name.
 #[derive(Debug, Default)]
@@ -81,7 +83,7 @@ impl SelectedFamilies {
         selected.assign_scopes();
         selected.repairs.add(Repair::UntranslatableName, selected.untranslatable_names());
         let mut collisions = NameCollisions::among(selected.families());
-        if selected.bodies.iter().any(Families::has_special_label_names) {
+        if selected.bodies.iter().any(Families::has_special_label_names) && selected.have_colliding_labels() {
             collisions.add_labels(selected.families());
         }
         selected.repairs.add(Repair::NameCollision, collisions.count);
@@ -99,11 +101,25 @@ impl SelectedFamilies {
         Self::merge(vec![families], "", usize::MAX, |_| Some(FamilySelection::default()))
     }
 
+    /// Returns true if Prometheus' OTLP receiver gives two labels of the responses the same name. Their series are compared only then.
+    fn have_colliding_labels(&self) -> bool {
+        let names: HashSet<&[u8]> = self.bodies.iter().flat_map(Families::label_names).collect();
+        let translated: HashSet<_> = names.iter().map(|name| translated_label(&String::from_utf8_lossy(name)).into_owned()).collect();
+        translated.len() < names.len()
+    }
+
     /// The number of names of families and labels that Prometheus' OTLP receiver cannot translate.
     fn untranslatable_names(&self) -> u64 {
         let families = self.families().filter(|family| !is_translatable(family.name().as_bytes())).count();
-        let labels = self.bodies.iter().flat_map(Families::label_names).filter(|name| !is_translatable(name)).count();
-        (families + labels) as u64
+        let attributes = self.resource_attributes().iter().filter(|(name, _)| !is_translatable(name.as_bytes())).count();
+        let others = (families + attributes) as u64;
+        // Nearly all responses have none.
+        if self.bodies.iter().flat_map(Families::label_names).all(is_translatable) {
+            return others;
+        }
+        let labels = self.families().flat_map(|family| family.samples()).flat_map(|sample| sample.label_bytes()).map(|(name, _)| name);
+        let labels: HashSet<&[u8]> = labels.filter(|name| !is_translatable(name)).collect();
+        others + labels.len() as u64
     }
 
     /// The selected families.

@@ -43,6 +43,8 @@ pub(super) struct Mapping<'a> {
     gauge_max: f64,
     /// Histograms that lack a series.
     partial_histograms: Vec<(&'static Metric, Attributes)>,
+    /// The rules that lack a series which may belong to any of their points, also to those that a later rule adds to.
+    incomplete_rules: Vec<&'static Rule>,
     /// The metrics to whose points rules of several parts may contribute.
     shared_metrics: HashSet<&'static str>,
     /// The reader of the current part has counted the values that are NaN.
@@ -70,6 +72,7 @@ impl<'a> Mapping<'a> {
             duplicates: HashSet::new(),
             gauge_max: if source.gauges_underflow { GAUGE_MAX } else { INTEGER_MAX },
             partial_histograms: Vec::new(),
+            incomplete_rules: Vec::new(),
             shared_metrics: metrics_of_several_parts(source),
             is_nan_counted: false,
             contributing: None,
@@ -211,6 +214,7 @@ impl<'a> Mapping<'a> {
         if rule.transform != Transform::Rebase && families.has_unknown_label_of(rule) {
             let is_settled = |point: &Point| earlier.as_ref().is_some_and(|earlier| earlier.get(&point.identity()) == Some(&true));
             self.points.invalidate(|point| rule.may_produce(point) && !is_settled(point));
+            self.note_incomplete(rule);
         }
         if let Some(window) = &mut self.window {
             window.add(rule, series_taken, families.may_lack(rule));
@@ -256,7 +260,8 @@ impl<'a> Mapping<'a> {
     fn add(&mut self, rule: &'static Rule, attributes: Attributes, value: Result<f64, Repair>) {
         self.contribute(rule, &attributes);
         let traced = self.memory.trace.is_some().then(|| attributes.clone());
-        let is_added = self.points.add(rule.metric, attributes, value.unwrap_or(f64::NAN), Addend::of(rule, false));
+        let number = if self.is_incomplete(rule, &attributes) { f64::NAN } else { value.unwrap_or(f64::NAN) };
+        let is_added = self.points.add(rule.metric, attributes, number, Addend::of(rule, false));
         match value {
             Err(repair) => self.omit_value(rule.metric, repair),
             Ok(_) if !is_added => self.exceed_points(rule.metric, traced.as_ref()),
@@ -304,8 +309,11 @@ impl<'a> Mapping<'a> {
         }
         snapshot.continued.metrics = source.continued_metrics();
         if !snapshot.continued.metrics.is_empty() {
-            // These counters continue after a restart, so a later start is not theirs.
-            memory.first_counters_since = memory.first_counters_since.or(snapshot.counters_since);
+            // These counters continue after a restart, so a later start is not theirs. Restored ones contain what was counted before the first
+            // start, too.
+            if !source.rules().any(|(_, rule)| rule.transform == Transform::Rebase) {
+                memory.first_counters_since = memory.first_counters_since.or(snapshot.counters_since);
+            }
             snapshot.continued.since = memory.first_counters_since;
         }
         if let Some(carried) = &mut memory.carried {

@@ -20,6 +20,21 @@ impl Mapping<'_> {
         }
     }
 
+    /// Notes that a series is missing which may belong to any point of the rule.
+    pub(super) fn note_incomplete(&mut self, rule: &'static Rule) {
+        self.note_unknown(rule.metric);
+        self.incomplete_rules.push(rule);
+    }
+
+    /// Returns `true` if a point lacks a series of an earlier rule, so that its sum is unknown. A fallback replaces such a point.
+    pub(super) fn is_incomplete(&self, rule: &Rule, attributes: &Attributes) -> bool {
+        if rule.fallback || self.incomplete_rules.is_empty() {
+            return false;
+        }
+        let point = Point { metric: rule.metric, attributes: attributes.clone(), value: 0.0 };
+        self.incomplete_rules.iter().any(|incomplete| incomplete.may_produce(&point))
+    }
+
     /// Notes which parts responded.
     pub(in crate::source::map) fn note_responses(&mut self, read: &[(&'static Part, Families)]) {
         self.memory.contributions.note_responses(read.iter().map(|(part, _)| part.name));

@@ -41,6 +41,7 @@ impl Mapping<'_> {
         }
         if families.lacks_unknown_histogram(rule) {
             self.points.invalidate(|point| rule.may_produce(point));
+            self.note_incomplete(rule);
         }
     }
 }

@@ -11,6 +11,7 @@ impl Mapping<'_> {
         self.trace(|trace| trace.zero(&attributes));
         self.contribute(rule, &attributes);
         let traced = self.memory.trace.is_some().then(|| attributes.clone());
+        let zero = if self.is_incomplete(rule, &attributes) { f64::NAN } else { zero };
         if !self.points.add(rule.metric, attributes, zero, Addend::of(rule, true)) {
             self.exceed_points(rule.metric, traced.as_ref());
         }

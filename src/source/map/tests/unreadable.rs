@@ -168,8 +168,8 @@ fn an_unknown_label_of_json_makes_points_unknown_that_depend_on_it() {
         ..PathSeries::new("size", "", number("$.n"))
     };
     let series: &[PathSeries] = Box::leak(Box::new([rows, PathSeries::new("other", "", number("$.o"))]));
-    let mapped = |body: &str| {
-        let mut polled = Polled::new(RULES, &[]);
+    let mapped = |rules: &'static [Rule], body: &str| {
+        let mut polled = Polled::new(rules, &[]);
         let read = [(&polled.source.parts[0], read(series, body).unwrap())];
         let snapshot = map_to_canonical(&polled.source, &read, &mut polled.memory, &polled.context);
         let values =
@@ -184,6 +184,21 @@ fn an_unknown_label_of_json_makes_points_unknown_that_depend_on_it() {
         (r#",{"q":[],"d":"y","n":9}"#, "mail.account.configured 3; mail.complaints 1"),
         (r#",{"q":[],"d":{},"n":9}"#, "mail.complaints 1"),
     ] {
-        assert_eq!(mapped(&format!("{ROWS}{more}]}}")), expected, "{more}");
+        assert_eq!(mapped(RULES, &format!("{ROWS}{more}]}}")), expected, "{more}");
+    }
+    // The element may be one of `held`, to which only another rule adds.
+    static BEFORE: &[Rule] = &[
+        Rule::new(&["size"], &QUEUE_DEPTH)
+            .from(&[AttributeSource::labels(&["q"], &QUEUE_STATE).by_table(&[("a", "active"), ("h", "held")])]),
+        Rule::new(&["other"], &QUEUE_DEPTH).with(&[(&QUEUE_STATE, "held")]),
+    ];
+    static AFTER: &[Rule] = &[
+        Rule::new(&["other"], &QUEUE_DEPTH).with(&[(&QUEUE_STATE, "held")]),
+        Rule::new(&["size"], &QUEUE_DEPTH)
+            .from(&[AttributeSource::labels(&["q"], &QUEUE_STATE).by_table(&[("a", "active"), ("h", "held")])]),
+    ];
+    for (rules, expected) in [(BEFORE, "active 1; held 1"), (AFTER, "held 1; active 1")] {
+        assert_eq!(mapped(rules, r#"{"o":1,"rows":[{"q":"a","d":"x","n":1}]}"#), expected);
+        assert_eq!(mapped(rules, r#"{"o":1,"rows":[{"q":"a","d":"x","n":1},{"q":[],"d":"y","n":9}]}"#), "");
     }
 }

@@ -22,7 +22,7 @@ pub fn read_totals(body: String) -> Result<Families, ReadError> {
     Families::read(body, |out| {
         let mut sums = StatisticSums::default();
         for row in &data.records.0 {
-            sums.add(out, row.numbers());
+            sums.add(out, "email_stats", row.numbers());
         }
         family(out, "email_stats", "Mail of the whole server in the window: messages by outcome, and their total size in bytes.");
         for (stat, n) in STATISTICS.iter().zip(sums.0) {
@@ -281,8 +281,11 @@ struct Version {
 pub(super) struct StatisticSums(pub(super) [Option<f64>; STATISTICS.len()]);
 
 impl StatisticSums {
-    pub(super) fn add(&mut self, out: &mut FamiliesBuilder<'_>, numbers: [LenientNumber; STATISTICS.len()]) {
+    pub(super) fn add(&mut self, out: &mut FamiliesBuilder<'_>, family: &str, numbers: [LenientNumber; STATISTICS.len()]) {
         count_invalid(out, &numbers);
+        if numbers.contains(&LenientNumber::Invalid) {
+            out.explain_unreadable(family, || "a number of a row is not valid".to_owned());
+        }
         for (sum, n) in self.0.iter_mut().zip(numbers) {
             let n = match n {
                 LenientNumber::Number(n) => n,

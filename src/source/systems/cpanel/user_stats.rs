@@ -58,7 +58,7 @@ fn add_statistics(out: &mut FamiliesBuilder<'_>, rows: &[AccountRow]) {
         if index == accounts.len() {
             accounts.push((labels, StatisticSums::default()));
         }
-        accounts[index].1.add(out, row.numbers());
+        accounts[index].1.add(out, "email_user_stats", row.numbers());
     }
     family(out, "email_user_stats", "Mail of each domain and user in the window: messages by outcome, and their total size in bytes.");
     // These texts are stored once, not for each series.

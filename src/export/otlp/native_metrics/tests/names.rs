@@ -78,3 +78,10 @@ fn the_end_of_a_series_has_its_escaped_names() {
     let ends = points(metric(&resources, "up")).iter().filter(|point| point.flags == 1);
     assert_eq!(ends.map(|point| text(&point.attributes)).collect::<Vec<_>>(), ["U______=a"]);
 }
+
+#[test]
+fn names_that_are_not_exported_are_not_counted() {
+    let families = prometheus::read("# TYPE a gauge\na{__=\"b\"} 1\n# TYPE c gauge\nc 1\n".to_owned()).unwrap();
+    let native = SelectedFamilies::select(vec![families], "", usize::MAX, |name| (name == "c").then(FamilySelection::default));
+    assert_eq!(native.repairs.get(Repair::UntranslatableName), 0);
+}
