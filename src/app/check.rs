@@ -93,7 +93,7 @@ fn start_problems(config: &Config, discovery: &Discovery) -> Vec<String> {
     }
     check(SelfTelemetry::check(&config.telemetry).map_err(StartError::from));
     let limits = Limits::default();
-    for target in discovery.targets(&config.targets) {
+    for target in discovery.targets(&config.targets).filter(|target| config.polls(target)) {
         let built = poll::Target::new(target.clone(), limits.clone());
         check(built.map(drop).map_err(|error| StartError::Target { name: target.name.clone(), error }));
     }

@@ -2,7 +2,7 @@
 
 use super::decode::Decoder;
 use super::map::Location;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr};
 
 /// The key of the address of the pull endpoint.
 pub(super) const PULL_LISTENER: &str = "export.prometheus.listen";
@@ -42,7 +42,7 @@ fn overlap(one: &str, other: &str) -> bool {
 /// A host to listen on.
 enum Host {
     Address(IpAddr),
-    /// Both loopback addresses, of which the first free one is bound.
+    /// `127.0.0.1` or, if the machine has it, `[::1]`: the first of them that is free is bound.
     Localhost,
     /// The address of another name is not known.
     Name,
@@ -65,7 +65,7 @@ impl Host {
             | (Self::Address(IpAddr::V6(six)), Self::Address(IpAddr::V4(_))) => six.is_unspecified(),
             (Self::Address(one), Self::Address(other)) => one == other || one.is_unspecified() || other.is_unspecified(),
             (Self::Address(address), Self::Localhost) | (Self::Localhost, Self::Address(address)) => {
-                address.is_loopback() || address.is_unspecified()
+                *address == IpAddr::V4(Ipv4Addr::LOCALHOST) || address.is_unspecified()
             }
             (Self::Localhost, Self::Localhost) => true,
             (Self::Name, host) | (host, Self::Name) => is_unspecified(host),
@@ -104,7 +104,8 @@ mod tests {
             ("localhost:1", "localhost:2", false),
             ("localhost:0", "localhost:0", false),
             ("localhost:1", "127.0.0.1:1", true),
-            ("localhost:1", "[::1]:1", true),
+            ("localhost:1", "[::1]:1", false),
+            ("localhost:1", "127.0.0.2:1", false),
             ("localhost:1", "0.0.0.0:1", true),
             ("localhost:1", "192.0.2.1:1", false),
             ("a.example.com:1", "a.example.com:1", true),

@@ -24,8 +24,10 @@ pub const TARGETS_MAX: usize = 10_000;
 const MISSING_FILE_HINT: &str = "; write it with `postmeter init`, or use --config to name another file";
 
 /// The advice if the user of the process may not read the file.
-const DENIED_ACCESS_HINT: &str =
-    "; make that user its owner with chown, or, if it contains no credentials, let every user read it with chmod 644";
+const DENIED_FILE_HINT: &str =
+    "; make Postmeter's user its owner with chown, or, if it contains no credentials, let every user read it with chmod 644";
+/// The advice if the user of the process may not search a directory.
+const DENIED_DIRECTORY_HINT: &str = "; let it search each directory of the path with chmod o+x";
 
 /// Reads and decodes a configuration file.
 ///
@@ -51,7 +53,8 @@ pub(super) fn read_text(path: &Path, hint: &str) -> Result<String, Problems> {
     let bytes = read.map_err(|error| explain_denied_access(path, error)).map_err(|error| {
         let hint = match error.kind() {
             ErrorKind::NotFound => hint,
-            ErrorKind::PermissionDenied => DENIED_ACCESS_HINT,
+            ErrorKind::PermissionDenied if path.metadata().is_ok() => DENIED_FILE_HINT,
+            ErrorKind::PermissionDenied => DENIED_DIRECTORY_HINT,
             _ => "",
         };
         Problems::of_file("", None, format!("cannot read {name}: {error}{hint}"))

@@ -24,14 +24,20 @@ pub(super) fn check(decoder: &mut Decoder<'_>) {
         decoder.otel_variable("OTEL_BLRP_MAX_QUEUE_SIZE"),
         decoder.otel_variable("OTEL_BLRP_MAX_EXPORT_BATCH_SIZE"),
         decoder.otel_variable("OTEL_BLRP_EXPORT_TIMEOUT"),
+    ];
+    integers.into_iter().flatten().for_each(|variable| check_integer::<u64>(decoder, &variable));
+    let counts = [
         decoder.otel_variable("OTEL_SPAN_ATTRIBUTE_COUNT_LIMIT"),
         decoder.otel_variable("OTEL_SPAN_EVENT_COUNT_LIMIT"),
         decoder.otel_variable("OTEL_SPAN_LINK_COUNT_LIMIT"),
     ];
-    for variable in integers.into_iter().flatten() {
-        let parsed = variable.value.parse::<u32>().map(drop).map_err(|_| format!("{:?} is not a whole number", variable.value));
-        decoder.ok_or_ignore(&variable, parsed);
-    }
+    counts.into_iter().flatten().for_each(|variable| check_integer::<u32>(decoder, &variable));
+}
+
+fn check_integer<T: std::str::FromStr>(decoder: &mut Decoder<'_>, variable: &Variable) {
+    let parsed =
+        variable.value.parse::<T>().map(drop).map_err(|_| format!("{:?} is not a whole number in the valid range", variable.value));
+    decoder.ok_or_ignore(variable, parsed);
 }
 
 fn check_sampler(decoder: &mut Decoder<'_>, sampler: &Variable) {

@@ -76,12 +76,10 @@ impl<'a> TlsFiles<'a> {
         let read = |path: &Path| read_file(path).map_err(|error| TlsFileError { path: path.to_owned(), error });
         let read_authorities = |path: &Path| {
             let bytes = read(path)?;
-            // Without authorities, every server would be rejected as one of an unknown issuer.
-            if CertificateDer::pem_slice_iter(&bytes).next().is_none() {
-                let error = io::Error::other("it has no certificate in PEM format");
-                return Err(TlsFileError { path: path.to_owned(), error });
+            match check_authorities(&bytes) {
+                Ok(()) => Ok(bytes),
+                Err(error) => Err(TlsFileError { path: path.to_owned(), error }),
             }
-            Ok(bytes)
         };
         let ca = self.ca_file.map(read_authorities).transpose()?;
         let identity = match (self.cert_file, self.key_file) {
@@ -90,6 +88,16 @@ impl<'a> TlsFiles<'a> {
         };
         Ok(ClientTls { ca, identity })
     }
+}
+
+/// Checks that there are authorities, without which every server would be rejected as one of an unknown issuer.
+fn check_authorities(pem: &[u8]) -> io::Result<()> {
+    let mut authorities = RootCertStore::empty();
+    for certificate in CertificateDer::pem_slice_iter(pem) {
+        let added = certificate.map_err(|error| error.to_string()).and_then(|der| authorities.add(der).map_err(|error| error.to_string()));
+        added.map_err(|error| io::Error::other(format!("a certificate in it is not valid: {error}")))?;
+    }
+    if authorities.is_empty() { Err(io::Error::other("it has no certificate in PEM format")) } else { Ok(()) }
 }
 
 fn read_file(path: &Path) -> io::Result<Vec<u8>> {
@@ -199,5 +207,8 @@ mod tests {
         let certified = rcgen::generate_simple_self_signed(["mail.example.com".to_owned()]).unwrap();
         std::fs::write(&path, certified.cert.pem()).unwrap();
         assert!(read().is_ok());
+        std::fs::write(&path, "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n").unwrap();
+        let error = read().unwrap_err().to_string();
+        assert!(error.contains("/ca.pem: a certificate in it is not valid: "), "{error}");
     }
 }

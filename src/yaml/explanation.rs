@@ -59,7 +59,9 @@ impl<'a> Lines<'a> {
     /// Explains the usual mistakes. `None` if the reason is clear already.
     fn explain(&self, reason: &str, line: usize) -> Option<Explanation> {
         let at = self.at(line);
-        if let Some(directive) = (1..=line).find(|number| self.at(*number).starts_with('%')) {
+        // Before `---`, such a line is valid.
+        let begins_document = |number: usize| (number..line).any(|number| self.at(number).trim_end() == "---");
+        if let Some(directive) = (1..=line).find(|number| self.at(*number).starts_with('%') && !begins_document(*number)) {
             let message = "a line must not begin with %; remove it, or put the value in quotes".to_owned();
             return Some(Explanation { message, line: Some(directive) });
         }
@@ -98,6 +100,9 @@ impl<'a> Lines<'a> {
         if reason.contains("simple key expected") {
             let has_colon = at.contains(':');
             return Some(if has_colon { "a space is missing after the colon" } else { "a colon is missing after the key" }.into());
+        }
+        if reason.contains("',' or") {
+            return Some("a comma or the closing bracket is missing, or a value with a colon and a space needs quotes".into());
         }
         if reason.contains("did not find expected") {
             return Some("the indentation does not match the lines above; align the keys of a map with its first key, and the items of a list with its first dash".into());
@@ -161,10 +166,13 @@ fn forbidden_beginning(line: &str) -> Option<char> {
     let rest = rest.as_str();
     let is_forbidden = match first {
         '@' | '`' | '%' | ',' | ']' | '}' => true,
-        '*' | '&' => rest.is_empty() || rest.starts_with(' '),
+        '*' | '&' => rest.is_empty() || rest.starts_with([' ', '{', '[', ',', ']', '}']),
         '?' => rest.starts_with(' '),
         // The text of a block begins in the next line.
-        '|' | '>' => !rest.trim_start_matches(['+', '-', '1', '2', '3', '4', '5', '6', '7', '8', '9']).is_empty() && !rest.contains(" #"),
+        '|' | '>' => {
+            let header = rest.split_once(" #").map_or(rest, |(header, _)| header);
+            !header.trim_start_matches(['+', '-', '1', '2', '3', '4', '5', '6', '7', '8', '9']).trim().is_empty()
+        }
         _ => false,
     };
     is_forbidden.then_some(first)

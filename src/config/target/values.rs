@@ -133,8 +133,7 @@ pub(super) fn resource(decoder: &mut Decoder<'_>, item: &Item<'_>) -> Vec<(Strin
         if IDENTITY_ATTRIBUTES.contains(&name) {
             decoder.report(&item.location, "is set by Postmeter to the mail system or the target's name; choose another attribute");
         } else if !is_attribute(name) {
-            let message =
-                "is not a valid attribute; use letters, digits, '.', '_', '-' and '/', and begin with a letter, a digit or one '_'";
+            let message = "is not a valid attribute; use letters, digits, '.', '_', '-' and '/', and begin with a letter or digit, or one '_' and a letter or digit";
             decoder.report(&item.location, format!("{name:?} {message}"));
         } else if let Some(value) = decoder.text(&item) {
             attributes.push((name.to_owned(), value));

@@ -91,7 +91,7 @@ impl TargetGroup {
         self.targets.iter().map(target_map).collect()
     }
 
-    /// Adds the labels that do not begin with `__` to the attributes of the resource. `_` is no name for an attribute.
+    /// Adds the labels that do not begin with `__` to the attributes of the resource. An attribute cannot be named `_`.
     fn add_resource(&self, shared: &mut Vec<KeyValue>, group: &Location) {
         let is_attribute = |name: &str| !name.starts_with("__") && name != "_" && !IDENTITY_LABELS.contains(&name);
         let attributes = self.labels.iter().filter(|(name, value)| is_attribute(name) && !value.is_empty());

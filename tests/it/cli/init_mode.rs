@@ -74,7 +74,7 @@ fn an_unreadable_file_is_explained_by_its_mode_and_the_user() {
     let output = check();
     let expected = format!(
         "postmeter: cannot read postmeter.yaml: Permission denied (os error 13): Postmeter runs as user id {user}, and the file has mode {denied:04o}, \
-         user id {owner} and group id {group}; make that user its owner with chown, or, if it contains no credentials, let every user read it with chmod 644\n"
+         user id {owner} and group id {group}; make Postmeter's user its owner with chown, or, if it contains no credentials, let every user read it with chmod 644\n"
     );
     assert_eq!((stderr(&output), output.status.code()), (expected, Some(1)));
     set_permissions(&file, Permissions::from_mode(0o644)).unwrap();

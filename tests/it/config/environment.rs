@@ -262,8 +262,14 @@ fn variables_that_the_sdk_ignores_are_warnings() {
             &[("OTEL_TRACES_SAMPLER", "parentbased_traceidratio")],
             "OTEL_TRACES_SAMPLER: parentbased_traceidratio needs OTEL_TRACES_SAMPLER_ARG, a number from 0 to 1; without it, all traces are exported",
         ),
-        (&[("OTEL_BSP_MAX_QUEUE_SIZE", "x")], "OTEL_BSP_MAX_QUEUE_SIZE: \"x\" is not a whole number; the variable is ignored"),
-        (&[("OTEL_BLRP_SCHEDULE_DELAY", "1s")], "OTEL_BLRP_SCHEDULE_DELAY: \"1s\" is not a whole number; the variable is ignored"),
+        (
+            &[("OTEL_BSP_MAX_QUEUE_SIZE", "x")],
+            "OTEL_BSP_MAX_QUEUE_SIZE: \"x\" is not a whole number in the valid range; the variable is ignored",
+        ),
+        (
+            &[("OTEL_BLRP_SCHEDULE_DELAY", "1s")],
+            "OTEL_BLRP_SCHEDULE_DELAY: \"1s\" is not a whole number in the valid range; the variable is ignored",
+        ),
         (&[("OTEL_BSP_MAX_QUEUE_SIZE", "100")], ""),
     ] {
         let expected: Vec<&str> = Some(expected).filter(|text| !text.is_empty()).into_iter().collect();
