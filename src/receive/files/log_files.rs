@@ -6,6 +6,7 @@ use super::log_name::{Compression, GZIP_EXTENSION, RotatedName};
 use super::log_source::LogSource;
 use crate::config::read_problem;
 use crate::net::open_regular_file;
+use std::cmp::Reverse;
 use std::collections::HashSet;
 use std::fs::Metadata;
 use std::io::{self, ErrorKind};
@@ -59,12 +60,18 @@ impl LogFile {
     }
 
     /// Returns `true` if it was written after the other file, by the dates in their names if both have one: the clock may have been set back
-    /// between two rotations. Two files can have the same time; what is read twice is recognized.
+    /// between two rotations. Of files with the same time, the names decide, so that none follows itself.
     pub(super) fn is_after(&self, other: Option<&Self>, other_changed: SystemTime) -> bool {
         match (&self.date, other.and_then(|other| other.date.as_ref())) {
             (Some(own), Some(other)) if own.0 == other.0 => own > other,
-            _ => self.is_log || self.changed >= other_changed,
+            _ if self.is_log || self.changed > other_changed => true,
+            _ => self.changed == other_changed && other.is_none_or(|other| self.name_order() > other.name_order()),
         }
+    }
+
+    /// The order of files with the same time: most rotations count up from the newest file.
+    fn name_order(&self) -> Reverse<(usize, &Path)> {
+        Reverse((self.path.as_os_str().len(), &self.path))
     }
 }
 
@@ -116,7 +123,7 @@ impl NextFile {
 pub(super) fn first_unread(mut files: Vec<LogFile>, is_read: impl Fn(&LogSource) -> io::Result<bool>) -> io::Result<NextFile> {
     let has_dates = files.iter().all(|file| file.is_log || file.date.is_some());
     files.sort_by(|one, other| {
-        let by_time = || one.changed.cmp(&other.changed);
+        let by_time = || (one.changed, one.name_order()).cmp(&(other.changed, other.name_order()));
         one.is_log.cmp(&other.is_log).then_with(|| if has_dates { one.date.cmp(&other.date) } else { by_time() })
     });
     let mut next = NextFile::default();

@@ -55,15 +55,13 @@ impl RotatingLog {
             WARNED.call_once(|| warn!("{problem}"));
         }
         let mut log = PostfixLog::new(zone).load(&positions.log_state);
-        let mut files = positions.files.into_iter();
-        let position = files.next().unwrap_or_default();
+        let position = positions.files.into_iter().next().unwrap_or_default();
         if position.offset == 0 {
             log.begin_file();
         }
         let is_moved = !positions.path.is_empty() && positions.path != path.as_os_str().as_bytes();
         let moved_from = is_moved.then(|| PathBuf::from(OsString::from_vec(positions.path)));
-        let finished = FinishedFiles::new(files.next());
-        Self { path, moved_from, log, position, open: None, finished, saved: None, unsaved_lines: 0 }
+        Self { path, moved_from, log, position, open: None, finished: FinishedFiles::default(), saved: None, unsaved_lines: 0 }
     }
 
     /// The position behind everything that was read, unless it is to be saved later.
@@ -74,8 +72,7 @@ impl RotatingLog {
             return None;
         }
         (self.saved, self.unsaved_lines) = (Some(Instant::now()), 0);
-        let files = [Some(&self.position), self.finished.last_position()].into_iter().flatten().cloned().collect();
-        Some(Positions { files, log_state: self.log.save(), ..Positions::default() })
+        Some(Positions { files: vec![self.position.clone()], log_state: self.log.save(), ..Positions::default() })
     }
 
     /// Reads the next records.
@@ -96,7 +93,8 @@ impl RotatingLog {
         if self.open.is_none() {
             self.open_position(round)?;
         }
-        self.read_late_lines(hook, now, round)?;
+        let late = self.finished.close_last(now);
+        self.report_late(late, round);
         self.follow_truncation(round)?;
         self.follow_copy_of_empty_log(round)?;
         // The next file is looked for before the rest of this one is read, so that nothing is written to this one in between.
@@ -114,7 +112,7 @@ impl RotatingLog {
             } else {
                 self.end_last_line(hook, now, round)?;
                 next.report_skipped(round);
-                self.finish_file(source, now)?;
+                self.finish_file(source, now, round)?;
             }
             (round.has_more, round.has_moved) = (true, true);
         }
@@ -132,8 +130,11 @@ impl RotatingLog {
     fn continue_in(&mut self, copy: LogSource) -> io::Result<()> {
         // The time since which a log is empty finds its copies.
         if !self.is_at_empty_log() {
+            // The time before the rotation is kept: lines may have been written to a renamed file since.
+            if self.position.changed_nanos == 0 {
+                self.position.changed_nanos = nanos(copy.metadata()?.modified()?);
+            }
             self.position.identity = FileIdentity::of(&copy)?;
-            self.position.changed_nanos = nanos(copy.metadata()?.modified()?);
         }
         self.open = Some(copy);
         Ok(())
@@ -163,10 +164,13 @@ impl RotatingLog {
         }
         let files = list(&self.path)?;
         let own = files.iter().find(|file| file.has_inode_of(&self.position.identity));
-        let changed = current.modified()?;
+        let written = current.modified()?;
+        // Lines may have been written to it after later files were begun.
+        let saved = Some(self.position.changed_nanos).filter(|nanos| *nanos > 0).map(|nanos| UNIX_EPOCH + Duration::from_nanos(nanos));
+        let changed = saved.map_or(written, |saved| saved.min(written));
         let is_next = |file: &LogFile| {
             // If it cannot be read, it may be the open one, which was compressed.
-            let is_known = file.compression == Compression::Unreadable && file.changed <= changed;
+            let is_known = file.compression == Compression::Unreadable && file.changed <= written;
             file.is_after(own, changed) && file.len > 0 && !is_known && !file.has_inode_of(&self.position.identity)
         };
         let next: Vec<bool> = files.iter().map(is_next).collect();
@@ -183,30 +187,24 @@ impl RotatingLog {
     }
 
     /// Begins the next file.
-    fn finish_file(&mut self, source: LogSource, now: SystemTime) -> io::Result<()> {
+    fn finish_file(&mut self, source: LogSource, now: SystemTime, round: &mut Round) -> io::Result<()> {
         if let Some(finished) = self.open.take() {
-            self.finished.add(finished, self.position.clone(), now);
+            let late = self.finished.add(finished, &self.position, now);
+            self.report_late(late, round);
         }
         self.start(source)
     }
 
-    /// Reads the lines that were written to the last file after the next one had begun: several programs may write, and each opens the new
-    /// file at a time of its own.
-    fn read_late_lines(&mut self, hook: &Hook, now: SystemTime, round: &mut Round) -> io::Result<()> {
-        round.has_moved |= self.finished.update(&self.path, now)?;
-        let Some(mut last) = self.finished.take_last() else { return Ok(()) };
-        if last.has_grown()? {
-            std::mem::swap(&mut self.position, &mut last.position);
-            let open = self.open.replace(last.source);
-            let read = self.read_lines(hook, now, round);
-            std::mem::swap(&mut self.position, &mut last.position);
-            let source = std::mem::replace(&mut self.open, open);
-            round.has_more |= read?;
-            let Some(source) = source else { return Ok(()) };
-            last.source = source;
-        }
-        self.finished.put_last(last);
-        Ok(())
+    /// Reports what was written to a file after its end: of several programs that write, each opens the new file at a time of its own.
+    fn report_late(&self, bytes: Option<u64>, round: &mut Round) {
+        let loss = |bytes: u64| {
+            format!(
+                "records may be missing: {bytes} bytes were written to the log before {} after the next one had begun, and are not read; let every program that writes it open the new file when it is rotated",
+                self.path.display()
+            )
+        };
+        round.has_moved |= bytes.is_some();
+        round.losses.extend(bytes.map(loss));
     }
 
     /// Reads lines. Returns `true` if there may be more.
@@ -236,7 +234,11 @@ impl RotatingLog {
         }
         self.position.read_bytes = self.position.offset;
         self.position.identity.extend(source)?;
-        self.position.changed_nanos = nanos(source.metadata()?.modified()?);
+        // The time of a renamed file is that before the rotation, which orders it among the others.
+        let metadata = source.metadata()?;
+        if std::fs::metadata(&self.path).is_ok_and(|log| is_same(&log, &metadata)) {
+            self.position.changed_nanos = nanos(metadata.modified()?);
+        }
         round.has_moved = true;
         self.push(lines, hook, now, round);
         Ok(length == FILE_TEXT_BYTES_MAX)

@@ -12,10 +12,7 @@ impl RotatingLog {
     /// Opens the file at the saved position, or else the one that was written after it.
     pub(super) fn open_position(&mut self, round: &mut Round) -> io::Result<()> {
         if self.position.identity == FileIdentity::default() {
-            let log = LogSource::open(&self.path)?;
-            self.start(log)?;
-            round.has_moved = true;
-            return Ok(());
+            return self.start_at_log(round);
         }
         if let Some(source) = self.find_position(|_| true)? {
             return self.continue_in(source);
@@ -31,14 +28,24 @@ impl RotatingLog {
             ),
         };
         if self.moved_from.is_some() {
-            self.start(LogSource::open(&self.path)?)?;
-            round.has_moved = true;
+            self.start_at_log(round)?;
         } else {
             self.start_after_position(round)?;
         }
         if !is_empty {
             round.losses.push(loss);
         }
+        Ok(())
+    }
+
+    /// Begins the log itself. The files that are next to it now were written before, also if a program has written to one of them since it
+    /// was renamed.
+    fn start_at_log(&mut self, round: &mut Round) -> io::Result<()> {
+        // A directory that cannot be listed prevents reading after a rotation only.
+        let changed = list(&self.path).unwrap_or_default().iter().map(|file| nanos(file.changed)).max();
+        self.start(LogSource::open(&self.path)?)?;
+        self.position.changed_nanos = self.position.changed_nanos.max(changed.unwrap_or_default());
+        round.has_moved = true;
         Ok(())
     }
 
@@ -104,8 +111,9 @@ impl RotatingLog {
             return Ok(());
         }
         let is_copy = |file: &LogFile| {
+            // The first format of positions has no times.
             let changed = nanos(file.changed);
-            !file.is_log && !file.has_inode_of(&self.position.identity) && changed > from && changed <= to
+            !file.is_log && !file.has_inode_of(&self.position.identity) && from > 0 && changed > from && changed <= to
         };
         let mut next = first_unread(list(&self.path)?.into_iter().filter(is_copy).collect(), |source| self.is_read(source))?;
         match next.source.take() {

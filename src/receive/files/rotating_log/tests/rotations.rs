@@ -191,26 +191,114 @@ fn a_rotated_file_with_an_older_time_is_read() {
 
 /// One of two writers opens the new file later than the other one.
 #[test]
-fn lines_that_are_written_to_a_renamed_log_after_the_next_one_has_begun_are_read() {
+fn lines_that_are_written_to_a_renamed_log_after_the_next_one_has_begun_are_reported() {
+    let mut world = World::new(false);
+    world.append(&message(0));
+    world.has_read(0..1);
+    world.rename("mail.log", "mail.log.2");
+    world.append(&message(1));
+    world.has_read(0..2);
+    world.append_to("mail.log.2", &message(8));
+    world.has_read(0..2);
+    assert!(world.losses.is_empty(), "{:?}", world.losses);
+    // After a minute, or at the next rotation.
+    for (later, name) in [(61, None), (0, Some("mail.log.1")), (0, Some("mail.log.0"))] {
+        world.later += Duration::from_secs(later);
+        if let Some(name) = name {
+            world.rename("mail.log", name);
+            world.append(&message(world.found.len() as u64));
+            world.has_read(0..world.found.len() as u64 + 1);
+            world.append_to(name, &message(8));
+        }
+        world.read_all();
+    }
+    let losses = world.losses.concat();
+    let expected = format!("{} bytes were written to the log before ", message(8).len());
+    assert!(world.losses.len() == 2 && losses.matches(&expected).count() == 2, "{losses}");
+}
+
+/// Both are empty, or more than are remembered.
+#[test]
+fn rotated_files_with_the_same_time_are_read_once() {
+    for (files, is_empty) in [(2, true), (35, false)] {
+        for restarts in [false, true] {
+            let mut world = World::new(restarts);
+            world.append(&message(0));
+            world.has_read(0..1);
+            world.rename("mail.log", "mail.log.99");
+            let time = SystemTime::now() - Duration::from_secs(1_000);
+            for number in 1..=files {
+                let name = format!("mail.log.{number}");
+                world.append_to(&name, &if is_empty { String::new() } else { message(files + 1 - number) });
+                File::open(world.path(&name)).unwrap().set_modified(time).unwrap();
+                world.compress(&name, ".gz");
+            }
+            let read = if is_empty { 1 } else { files + 1 };
+            world.append(&message(read));
+            world.has_read(0..read + 1);
+            world.append(&message(read + 1));
+            world.has_read(0..read + 2);
+            assert!(world.losses.is_empty(), "{:?}", world.losses);
+        }
+    }
+}
+
+/// Two rotations while nothing was read, and a program that still writes to the oldest file.
+#[test]
+fn a_file_that_is_older_than_the_last_line_of_the_one_before_is_read() {
+    for (restarts, is_compressed) in [(false, false), (true, false), (false, true), (true, true)] {
+        let mut world = World::new(false);
+        world.append(&message(0));
+        world.make_older("mail.log");
+        world.has_read(0..1);
+        world.append(&message(1));
+        world.rename("mail.log", "mail.log.2");
+        world.append(&message(3));
+        world.rename("mail.log", "mail.log.1");
+        world.append_to("mail.log.2", &message(2));
+        world.append(&message(4));
+        if is_compressed {
+            world.compress("mail.log.2", ".gz");
+        }
+        if restarts {
+            world.log = None;
+        }
+        world.has_read(0..5);
+        assert!(world.losses.is_empty(), "{:?}", world.losses);
+    }
+}
+
+#[test]
+fn rotated_files_next_to_a_log_that_is_empty_at_the_first_start_are_not_read() {
     for restarts in [false, true] {
         let mut world = World::new(restarts);
+        world.append_to("mail.log.1", &message(8));
+        world.append("");
+        // The log was created before the last line of the renamed one.
+        world.make_older("mail.log");
+        world.has_read(0..0);
         world.append(&message(0));
         world.has_read(0..1);
-        world.rename("mail.log", "mail.log.1");
-        world.append(&message(1));
-        world.has_read(0..2);
-        for id in 2..6 {
-            world.append_to(if id % 2 == 0 { "mail.log.1" } else { "mail.log" }, &message(id));
-            world.has_read(0..id + 1);
-        }
-        // After a minute the file is closed. A restart begins the minute again.
-        world.later = Duration::from_secs(61);
-        world.read_all();
-        assert_eq!(Positions::decode(&world.saved).unwrap().files.len(), 1 + usize::from(restarts));
-        world.append(&message(6));
-        world.has_read(0..7);
-        assert_eq!((world.losses.len(), world.unreadable), (0, 0), "{:?}", world.losses);
+        assert!(world.losses.is_empty(), "{:?}", world.losses);
     }
+}
+
+/// The first format of positions has no times.
+#[test]
+fn at_a_position_without_a_time_in_an_empty_log_no_rotated_file_is_read() {
+    let mut world = World::new(true);
+    for (id, name) in [(8, "mail.log.2"), (9, "mail.log.1")] {
+        world.append(&message(id));
+        world.rename("mail.log", name);
+    }
+    world.append("");
+    world.has_read(0..0);
+    let mut positions = Positions::decode(&world.saved).unwrap();
+    positions.files[0].changed_nanos = 0;
+    world.saved = positions.encode();
+    world.append(&message(0));
+    world.has_read(0..1);
+    assert!(world.losses.is_empty(), "{:?}", world.losses);
 }
 
 #[test]
