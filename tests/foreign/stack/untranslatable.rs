@@ -13,13 +13,13 @@ use std::collections::BTreeSet;
 
 const UNTRANSLATABLE: &str = "# TYPE _ gauge\n_ 1\n# TYPE __ gauge\n__{l=\"1\"} 1\n# TYPE \"жж\" gauge\n{\"жж\"} 1\n\
 # TYPE \"é\" histogram\n{\"é_bucket\",le=\"+Inf\"} 1\n{\"é_sum\"} 1\n{\"é_count\"} 1\n\
-# TYPE odd gauge\nodd{__=\"1\"} 1\nodd{_=\"2\"} 1\nodd{\"--\"=\"3\"} 1\nodd{\"домен\"=\"4\"} 1\nodd{\"__name__.\"=\"5\"} 1\nodd{\"--name--\"=\"6\"} 1\n\
+# TYPE unusual gauge\nunusual{__=\"1\"} 1\nunusual{_=\"2\"} 1\nunusual{\"--\"=\"3\"} 1\nunusual{\"домен\"=\"4\"} 1\nunusual{\"__name__.\"=\"5\"} 1\nunusual{\"--name--\"=\"6\"} 1\n\
 target_info{__=\"7\",\"é\"=\"8\",\"--name--\"=\"9\"} 1\n";
 const HEALTHY: &str = "# TYPE healthy gauge\nhealthy 1\n";
 
 /// The names of all series of native metrics.
 async fn names(url: &str) -> Option<BTreeSet<String>> {
-    let query = [("query", "{instance=~\"odd|healthy\",__name__!~\"mail_.*|postmeter_.*|scrape_.*|up\"}")];
+    let query = [("query", "{instance=~\"unusual|healthy\",__name__!~\"mail_.*|postmeter_.*|scrape_.*|up\"}")];
     let url = reqwest::Url::parse_with_params(&format!("{url}/api/v1/query"), query).ok()?;
     let client = reqwest::Client::builder().no_proxy().build().ok()?;
     let response: Value = serde_json::from_str(&client.get(url).send().await.ok()?.text().await.ok()?).ok()?;
@@ -38,7 +38,7 @@ async fn names_that_prometheus_cannot_translate_do_not_affect_other_targets() {
     let _ = rustls::crypto::ring::default_provider().install_default();
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let server = listener.local_addr().unwrap();
-    let router = Router::new().route("/odd", get(|| async { UNTRANSLATABLE })).route("/healthy", get(|| async { HEALTHY }));
+    let router = Router::new().route("/unusual", get(|| async { UNTRANSLATABLE })).route("/healthy", get(|| async { HEALTHY }));
     let serving = tokio::spawn(axum::serve(listener, router).into_future());
 
     let folder = tempfile::tempdir().unwrap();
@@ -49,7 +49,7 @@ async fn names_that_prometheus_cannot_translate_do_not_affect_other_targets() {
     let export = format!(
         "export:\n  prometheus: {{listen: \"127.0.0.1:0\"}}\n  otlp: {{endpoint: \"{url}/api/v1/otlp/v1/metrics\", protocol: http/protobuf, interval: 1s, retry: {{initial: 100ms}}}}\n"
     );
-    let postmeter = Postmeter::spawn_with(folder.path(), &format!("targets:\n{}{}{export}", target("odd"), target("healthy")), &[]);
+    let postmeter = Postmeter::spawn_with(folder.path(), &format!("targets:\n{}{}{export}", target("unusual"), target("healthy")), &[]);
 
     let last = Mutex::new(BTreeSet::new());
     let has_all = || async {
@@ -57,8 +57,8 @@ async fn names_that_prometheus_cannot_translate_do_not_affect_other_targets() {
         *last.lock() = names(&url).await.unwrap_or_default();
         let last = last.lock();
         let has = |series: &str| last.iter().any(|found| found.starts_with(series));
-        ["healthy{", "U{", "U_436_436{", "U_e9_bucket{", "odd{exported___name__=6", "target_info{"].into_iter().all(has)
-            && last.iter().filter(|series| series.starts_with("odd{")).count() == 6
+        ["healthy{", "U{", "U_436_436{", "U_e9_bucket{", "unusual{exported___name__=6", "target_info{"].into_iter().all(has)
+            && last.iter().filter(|series| series.starts_with("unusual{")).count() == 6
     };
     wait_until_async(has_all, SOON, Described(|| format!("all series are in Prometheus: {:#?}\n{}", last.lock(), running.log()))).await;
     postmeter.terminate();
