@@ -82,7 +82,7 @@ impl RotatingLog {
     pub(super) fn read(&mut self, hook: &Hook, now: SystemTime) -> Result<Round, String> {
         let mut round = Round::default();
         match self.read_files(hook, now, &mut round).map_err(|error| read_problem(&self.path, &error)) {
-            // What was read before the error is kept, because the position is behind it.
+            // The records read before the error are kept, because the position is behind them.
             Err(problem) if round.has_moved => round.problem = Some(problem),
             read => read?,
         }

@@ -40,7 +40,7 @@ async fn only_a_file_with_a_credential_is_private() {
     let Ok(mut child) = script.spawn() else {
         return skipped("only_a_file_with_a_credential_is_private", "script is not installed");
     };
-    // What is typed before the prompt is discarded.
+    // Input before the prompt is discarded.
     let (mut printed, mut byte) = (String::new(), [0]);
     while !printed.ends_with("Token: ") && child.stdout.as_mut().unwrap().read(&mut byte).unwrap() > 0 {
         printed.push(char::from(byte[0]));

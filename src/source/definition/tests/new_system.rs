@@ -1,4 +1,4 @@
-//! What an API of one's own needs: times as texts, numbers as texts, and states of services.
+//! A definition for an API of one's own: times as texts, numbers as texts, and states of services.
 
 use super::*;
 use crate::model::Repair;

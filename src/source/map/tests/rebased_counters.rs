@@ -36,7 +36,7 @@ fn the_start_of_counters_that_outlast_restarts_does_not_move() {
     static ACCUMULATED: &[Rule] = &[Rule::new(&["c"], &COMPLAINTS).transform(Transform::Accumulate)];
     let since = |seconds| Some(SystemTime::UNIX_EPOCH + Duration::from_secs(seconds));
     static PLAIN: &[Rule] = &[Rule::new(&["p"], &BOUNCES)];
-    // What the server restores was counted before the start that it reports.
+    // A restored counter contains events from before the start that the server reports.
     for (rules, first) in [(REBASED, None), (ACCUMULATED, since(100))] {
         let starts = |snapshot: &Snapshot| (snapshot.continued.since, snapshot.counters_since);
         let mut polled = Polled::new(rules, PLAIN);
