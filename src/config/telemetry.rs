@@ -54,7 +54,7 @@ pub enum LogLevel {
     Info,
     /// `debug`
     Debug,
-    /// `trace`
+    /// `trace`, which is the same as `debug` in releases.
     Trace,
 }
 

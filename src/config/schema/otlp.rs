@@ -88,7 +88,12 @@ const BACKOFF: RangeInclusive<Duration> = Duration::from_millis(100)..=Duration:
 /// `retry:`
 pub static RETRY: &[Key] = &[
     key("initial", Shape::Duration(BACKOFF), DurationIs(RETRY_INITIAL_DEFAULT), "The wait before the first retry. It doubles each time."),
-    key("max", Shape::Duration(BACKOFF), DurationIs(RETRY_MAX_DEFAULT), "The longest wait. A longer Retry-After is respected."),
+    key(
+        "max",
+        Shape::Duration(BACKOFF),
+        DurationIs(RETRY_MAX_DEFAULT),
+        "The longest wait, unless the receiver requests a longer one (Retry-After), of at most 1h.",
+    ),
     key(
         "give_up_after",
         Shape::Duration(Duration::from_secs(1)..=Duration::from_secs(30 * 24 * 3600)),

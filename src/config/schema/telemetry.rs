@@ -13,7 +13,7 @@ pub static TELEMETRY: &[Key] = &[
         "log_level",
         Shape::Choice(|| names(LEVELS)),
         Choice("info"),
-        "The least severe level to log. OTEL_LOG_LEVEL supplies it if it is absent.",
+        "The least severe level to log. In releases, trace is the same as debug. OTEL_LOG_LEVEL supplies it if it is absent.",
     ),
     key(
         "idle_after",
