@@ -1,4 +1,4 @@
-//! A definition for an API of one's own: times as texts, numbers as texts, and states of services.
+//! A definition for an API of a user: times as texts, numbers as texts, and states of services.
 
 use super::*;
 use crate::model::Repair;
