@@ -33,14 +33,15 @@ pub(super) struct Variable {
 }
 
 impl Decoder<'_> {
-    /// Returns a variable that is not empty.
-    pub(super) fn otel_variable(&self, name: &str) -> Option<Variable> {
-        let value = self.environment.otel(name)?.to_owned();
-        Some(Variable { name: name.to_owned(), value, is_for_metrics: false })
+    /// Returns a variable that is not empty. One that is not UTF-8 is ignored with a warning.
+    pub(super) fn otel_variable(&mut self, name: &str) -> Option<Variable> {
+        let variable = |value: &str| Variable { name: name.to_owned(), value: value.to_owned(), is_for_metrics: false };
+        let found = self.environment.otel(name).map(|value| value.map(variable));
+        self.ok_or_warn(name, found.map_err(|error| error.to_string())).flatten()
     }
 
     /// Returns `OTEL_EXPORTER_OTLP_METRICS_NAME`, or else `OTEL_EXPORTER_OTLP_NAME`.
-    pub(super) fn otlp_variable(&self, signal: Signal, name: &str) -> Option<Variable> {
+    pub(super) fn otlp_variable(&mut self, signal: Signal, name: &str) -> Option<Variable> {
         let for_metrics = match signal {
             Signal::Mail => self.otel_variable(&format!("OTEL_EXPORTER_OTLP_METRICS_{name}")),
             Signal::SelfTelemetry => None,
@@ -51,7 +52,11 @@ impl Decoder<'_> {
 
     /// Returns the value of a variable, or warns that the variable is ignored.
     pub(super) fn ok_or_ignore<T>(&mut self, variable: &Variable, result: Result<T, String>) -> Option<T> {
-        let warn = |message| self.warn(&Location::variable(&variable.name), format!("{message}; the variable is ignored"));
+        self.ok_or_warn(&variable.name, result)
+    }
+
+    fn ok_or_warn<T>(&mut self, name: &str, result: Result<T, String>) -> Option<T> {
+        let warn = |message| self.warn(&Location::variable(name), format!("{message}; the variable is ignored"));
         result.map_err(warn).ok()
     }
 }
@@ -59,7 +64,7 @@ impl Decoder<'_> {
 /// Finds and parses a variable. An invalid value is ignored with a warning.
 pub(super) fn from_variable<T>(
     decoder: &mut Decoder<'_>,
-    find: impl Fn(&Decoder<'_>) -> Option<Variable>,
+    find: impl FnOnce(&mut Decoder<'_>) -> Option<Variable>,
     parse: impl Fn(&str) -> Result<T, String>,
 ) -> Option<T> {
     let variable = find(decoder)?;

@@ -204,7 +204,7 @@ fn decode_duration(
     decoder: &mut Decoder<'_>,
     map: &mut Map<'_>,
     key: &str,
-    find: impl Fn(&Decoder<'_>) -> Option<otel::Variable>,
+    find: impl FnOnce(&mut Decoder<'_>) -> Option<otel::Variable>,
 ) -> Duration {
     let limits = map.duration_limits(key);
     let duration = match map.take(key) {

@@ -1,6 +1,6 @@
 //! Secrets, which are stored as references, read when they are needed, and never printed.
 
-use super::Environment;
+use super::environment::{Environment, NotText};
 use super::template::Template;
 use crate::net::{FileThread, UnresponsiveFile};
 use std::path::PathBuf;
@@ -12,6 +12,9 @@ pub enum SecretError {
     /// The environment variable is not set.
     #[error("environment variable {0} is not set; set it, or name a file that contains it with --env-file")]
     Variable(String),
+    /// The environment variable is set to a value that cannot be used.
+    #[error("environment variable {0} {1}; set it to UTF-8 text")]
+    UnusableVariable(String, #[source] NotText),
     /// The file cannot be read.
     #[error("cannot read {0}: {1}")]
     File(PathBuf, #[source] io::Error),

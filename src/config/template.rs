@@ -79,12 +79,15 @@ impl Template {
             match part {
                 TemplatePart::Text(part) => text.push_str(part),
                 TemplatePart::File(path) => text.push_str(&read(path)?),
-                TemplatePart::Variable { name, default } => match (environment.get(name).filter(|v| !v.is_empty()), default) {
-                    (Some(value), _) => text.push_str(value),
-                    (None, Some(default)) => text.push_str(default),
-                    (None, None) if environment.get(name).is_some() => {}
-                    (None, None) => return Err(SecretError::Variable(name.clone())),
-                },
+                TemplatePart::Variable { name, default } => {
+                    let value = environment.get(name).map_err(|error| SecretError::UnusableVariable(name.clone(), error))?;
+                    match (value.filter(|value| !value.is_empty()), default) {
+                        (Some(value), _) => text.push_str(value),
+                        (None, Some(default)) => text.push_str(default),
+                        (None, None) if value.is_some() => {}
+                        (None, None) => return Err(SecretError::Variable(name.clone())),
+                    }
+                }
             }
         }
         Ok(text)
@@ -92,11 +95,11 @@ impl Template {
 
     /// Returns `true` if both have the same text and their variables have the same values. Files are not compared.
     pub(super) fn is_same(&self, environment: &Environment, other: &Self, others: &Environment) -> bool {
-        let value = |part: &TemplatePart, environment: &Environment| match part {
-            TemplatePart::Variable { name, .. } => environment.get(name).map(str::to_owned),
-            _ => None,
+        let is_same = |part: &TemplatePart| match part {
+            TemplatePart::Variable { name, .. } => environment.get(name) == others.get(name),
+            TemplatePart::Text(_) | TemplatePart::File(_) => true,
         };
-        self.0 == other.0 && self.0.iter().zip(&other.0).all(|(a, b)| value(a, environment) == value(b, others))
+        self.0 == other.0 && self.0.iter().all(is_same)
     }
 
     /// The files that are read.
