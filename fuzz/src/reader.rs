@@ -89,7 +89,7 @@ fn check_limits(families: &Families) {
 fn check_canonical(source: &'static Source, part: &'static Part, first: Families, second: Families) {
     let now = SystemTime::UNIX_EPOCH + Duration::from_secs(1_800_000_000);
     let window_start = Some(now - Duration::from_secs(3600)).filter(|_| source.windowed);
-    let context = Context { now, window_start, sliding: false, detail: None, metrics_from_log: postmeter::model::RecordMetrics::NONE };
+    let context = Context { window_start, ..Context::at(now) };
     let mut memory = CounterMemory::default();
     let before = map_to_canonical(source, &[(part, first)], &mut memory, &context);
     let after = map_to_canonical(source, &[(part, second)], &mut memory, &context);

@@ -91,8 +91,7 @@ async fn poll(targets: Vec<config::Target>, output: &mut ScrapeOutput) -> Result
 fn read_saved(source: &'static Source, files: &[String], output: &mut ScrapeOutput) -> Result<bool, AppError> {
     let one_shot::SavedResponses { read, bytes, .. } = one_shot::read_files(source, files)?;
     let (at, began) = (SystemTime::now(), Instant::now());
-    let context =
-        Context { now: at, window_start: None, sliding: false, detail: None, metrics_from_log: crate::model::RecordMetrics::NONE };
+    let context = Context::at(at);
     let mut snapshot = map_to_canonical(source, &read, &mut CounterMemory::default(), &context);
     let native = select_native(source, &config::Passthrough::default(), read.into_iter().map(|(_, families)| families).collect());
     snapshot.repairs.add_all(&native.repairs);

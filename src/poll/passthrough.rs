@@ -46,13 +46,7 @@ mod tests {
         for (system, relay, counted) in [("stalwart", config::Passthrough::default(), (1, 1)), ("stalwart", none.clone(), (1, 0))] {
             let (source, read) = (by_name(system).unwrap(), prometheus::read(page.to_owned()).unwrap());
             let read = [(source.required(), read)];
-            let context = Context {
-                now: SystemTime::UNIX_EPOCH,
-                window_start: None,
-                sliding: false,
-                detail: None,
-                metrics_from_log: crate::model::RecordMetrics::NONE,
-            };
+            let context = Context::at(SystemTime::UNIX_EPOCH);
             let snapshot = map_to_canonical(source, &read, &mut CounterMemory::default(), &context);
             let native = select_native(source, &relay, read.into_iter().map(|(_, families)| families).collect());
             let underflows = (snapshot.repairs.get(Repair::Underflow), native.repairs.get(Repair::Underflow));

@@ -56,8 +56,7 @@ fn snapshot(captures: &Path, capture: &str) -> Snapshot {
     let (source, part) = part(capture).unwrap();
     // 2026-11-20T23:44:46Z.
     let now = SystemTime::UNIX_EPOCH + Duration::from_secs(1_795_218_286);
-    let context =
-        Context { now, window_start: Some(now), sliding: false, detail: None, metrics_from_log: postmeter::model::RecordMetrics::NONE };
+    let context = Context { window_start: Some(now), ..Context::at(now) };
     map_to_canonical(source, &[(part, families(captures, capture))], &mut CounterMemory::default(), &context)
 }
 

@@ -11,13 +11,7 @@ fn map(system: &str, body: &str, memory: &mut CounterMemory) -> Snapshot {
     let source = source::by_name(system).unwrap();
     let part = source.required();
     let families = part.read_saved(body.as_bytes()).unwrap_or_else(|error| panic!("{system}: {error}"));
-    let context = Context {
-        now: SystemTime::UNIX_EPOCH + Duration::from_secs(1_800_000_000),
-        window_start: None,
-        sliding: false,
-        detail: None,
-        metrics_from_log: postmeter::model::RecordMetrics::NONE,
-    };
+    let context = Context::at(SystemTime::UNIX_EPOCH + Duration::from_secs(1_800_000_000));
     map_to_canonical(source, &[(part, families)], memory, &context)
 }
 
@@ -223,13 +217,7 @@ fn a_system_of_a_user_needs_fewer_than_30_lines() {
                 parcelpost_attempts_total{smtp=\"552\"} 3\nparcelpost_attempts_total{smtp=\"550\"} 4\n";
     let part = source.required();
     let families = part.read_saved(body.as_bytes()).unwrap();
-    let context = Context {
-        now: SystemTime::UNIX_EPOCH + Duration::from_secs(1_800_000_000),
-        window_start: None,
-        sliding: false,
-        detail: None,
-        metrics_from_log: postmeter::model::RecordMetrics::NONE,
-    };
+    let context = Context::at(SystemTime::UNIX_EPOCH + Duration::from_secs(1_800_000_000));
     let snapshot = map_to_canonical(source, &[(part, families)], &mut CounterMemory::default(), &context);
     for (series, expected) in [
         ("mail.queue.depth active", 2.0),

@@ -9,7 +9,7 @@ use std::time::{Duration, SystemTime};
 
 fn context() -> Context {
     let now = SystemTime::UNIX_EPOCH + Duration::from_secs(1_790_000_000);
-    Context { now, window_start: None, sliding: false, detail: None, metrics_from_log: postmeter::model::RecordMetrics::NONE }
+    Context::at(now)
 }
 
 /// The saved responses of a mail system that its parts can read, each as one poll.

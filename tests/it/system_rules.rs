@@ -24,8 +24,7 @@ impl Polls {
         let families = part.read_saved(body.as_bytes()).unwrap();
         self.polls += 1;
         let now = SystemTime::UNIX_EPOCH + Duration::from_secs(1_800_000_000 + 15 * self.polls);
-        let context =
-            Context { now, window_start: None, sliding: false, detail: None, metrics_from_log: postmeter::model::RecordMetrics::NONE };
+        let context = Context::at(now);
         map_to_canonical(source, &[(part, families)], &mut self.memory, &context)
     }
 }

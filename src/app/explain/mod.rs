@@ -70,13 +70,7 @@ async fn explain_target(target: &std::sync::Arc<Target>) -> Explanation {
 /// Explains saved responses as one poll.
 fn of_saved_responses(source: &'static Source, files: &[String]) -> Result<Explanation, AppError> {
     let saved = one_shot::read_files(source, files)?;
-    let context = Context {
-        now: SystemTime::now(),
-        window_start: None,
-        sliding: false,
-        detail: None,
-        metrics_from_log: crate::model::RecordMetrics::NONE,
-    };
+    let context = Context::at(SystemTime::now());
     let mut memory = CounterMemory::default();
     memory.request_trace();
     let snapshot = map_to_canonical(source, &saved.read, &mut memory, &context);

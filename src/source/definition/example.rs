@@ -85,7 +85,7 @@ fn faults(source: &'static Source, example: &Example) -> Vec<String> {
         Err(error) => return vec![format!("the body cannot be read: {error}")],
     };
     let now = SystemTime::UNIX_EPOCH + Duration::from_secs(example.now);
-    let context = Context { now, window_start: None, sliding: false, detail: None, metrics_from_log: crate::model::RecordMetrics::NONE };
+    let context = Context::at(now);
     let snapshot = map_to_canonical(source, &[(part, families)], &mut CounterMemory::default(), &context);
     let mut faults = Vec::new();
     for (text, expected) in example.points {

@@ -52,6 +52,14 @@ pub struct Context {
     pub metrics_from_log: RecordMetrics,
 }
 
+impl Context {
+    /// The context of a poll at this time without a window, details and a delivery log.
+    #[must_use]
+    pub const fn at(now: SystemTime) -> Self {
+        Self { now, window_start: None, sliding: false, detail: None, metrics_from_log: RecordMetrics::NONE }
+    }
+}
+
 /// A detail that a target opts in to.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Detail {

@@ -47,13 +47,7 @@ struct Polled {
 
 impl Polled {
     fn new(rules: &'static [Rule], more: &'static [Rule]) -> Self {
-        let context = Context {
-            now: SystemTime::UNIX_EPOCH + Duration::from_secs(1000),
-            window_start: None,
-            sliding: false,
-            detail: None,
-            metrics_from_log: crate::model::RecordMetrics::NONE,
-        };
+        let context = Context::at(SystemTime::UNIX_EPOCH + Duration::from_secs(1000));
         Self { source: system(rules, more), memory: CounterMemory::default(), context }
     }
 

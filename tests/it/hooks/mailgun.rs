@@ -1,7 +1,7 @@
 //! Metrics of Mailgun's API and records of its hook count the same events.
 
 use super::{RECEIVED_AT, fixture, read};
-use postmeter::model::{Outcome, RecordMetrics};
+use postmeter::model::Outcome;
 use postmeter::source::{self, Context, CounterMemory, map_to_canonical};
 use serde_json::{Value, json};
 use std::time::SystemTime;
@@ -29,7 +29,7 @@ fn mailgun_counts_the_same_in_metrics_and_in_records() {
     let part = system.required();
     let families = part.read_saved(json!({"items": [{"metrics": metrics}]}).to_string().into_bytes()).unwrap();
     let now = SystemTime::UNIX_EPOCH + RECEIVED_AT;
-    let context = Context { now, window_start: None, sliding: false, detail: None, metrics_from_log: RecordMetrics::NONE };
+    let context = Context::at(now);
     let snapshot = map_to_canonical(system, &[(part, families)], &mut CounterMemory::default(), &context);
     let mut counted: Vec<(&str, String, f64)> = snapshot
         .points

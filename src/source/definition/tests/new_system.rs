@@ -32,13 +32,7 @@ fn times_as_texts_are_ages_and_starts() {
     let mapped = |body: &str| {
         let part = source.required();
         let read = [(part, part.read(&part.requests[0], body.as_bytes()).unwrap())];
-        let context = Context {
-            now: SystemTime::UNIX_EPOCH + Duration::from_secs(1_785_578_460),
-            window_start: None,
-            sliding: false,
-            detail: None,
-            metrics_from_log: crate::model::RecordMetrics::NONE,
-        };
+        let context = Context::at(SystemTime::UNIX_EPOCH + Duration::from_secs(1_785_578_460));
         map_to_canonical(source, &read, &mut CounterMemory::default(), &context)
     };
     let snapshot = mapped(r#"{"oldest":"yesterday","started":"2026-08-01T09:00:00.5Z"}"#);

@@ -31,7 +31,7 @@ fn at(seconds: u64) -> SystemTime {
 }
 
 fn context(now: u64, window_start: Option<u64>, sliding: bool) -> Context {
-    Context { now: at(now), window_start: window_start.map(at), sliding, detail: None, metrics_from_log: crate::model::RecordMetrics::NONE }
+    Context { window_start: window_start.map(at), sliding, ..Context::at(at(now)) }
 }
 
 fn lines(snapshot: &Snapshot) -> Vec<String> {

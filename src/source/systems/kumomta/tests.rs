@@ -18,13 +18,7 @@ fn snapshot(metrics: &str, memory: &mut CounterMemory, detail: Option<Detail>) -
         let families = part.requests[0].read(body.as_bytes().to_vec()).unwrap();
         (part, families)
     });
-    let context = Context {
-        now: SystemTime::UNIX_EPOCH,
-        window_start: None,
-        sliding: false,
-        detail,
-        metrics_from_log: crate::model::RecordMetrics::NONE,
-    };
+    let context = Context { detail, ..Context::at(SystemTime::UNIX_EPOCH) };
     map_to_canonical(source(), &read.collect::<Vec<_>>(), memory, &context)
 }
 
@@ -120,13 +114,7 @@ fn a_later_start_of_the_process_resets_every_accumulated_counter() {
             let info = info.replace("2026-08-01", since);
             read.push((&source().parts[1], source().parts[1].requests[0].read(info.into_bytes()).unwrap()));
         }
-        let context = Context {
-            now: SystemTime::UNIX_EPOCH + Duration::from_secs(1_785_578_400 + seconds),
-            window_start: None,
-            sliding: false,
-            detail: None,
-            metrics_from_log: crate::model::RecordMetrics::NONE,
-        };
+        let context = Context::at(SystemTime::UNIX_EPOCH + Duration::from_secs(1_785_578_400 + seconds));
         memory.has_decreased(&source().parts[0], &read[..1]);
         let snapshot = map_to_canonical(source(), &read, &mut memory, &context);
         snapshot.points.iter().find(|point| point.metric == &QUEUE_DELAYS).map(|point| point.value)
@@ -190,13 +178,7 @@ fn both_formats_of_a_capture_have_the_same_values() {
             .map(|(request, ending)| {
                 let path = std::path::Path::new(&captures).join(format!("kumomta/{name}.metrics.{ending}"));
                 let read = [(source().required(), request.read(std::fs::read(path).unwrap()).unwrap())];
-                let context = Context {
-                    now: SystemTime::UNIX_EPOCH,
-                    window_start: None,
-                    sliding: false,
-                    detail: None,
-                    metrics_from_log: crate::model::RecordMetrics::NONE,
-                };
+                let context = Context::at(SystemTime::UNIX_EPOCH);
                 let mut lines = lines(&map_to_canonical(source(), &read, &mut CounterMemory::default(), &context));
                 // These changed between the two requests.
                 lines.retain(|line| !line.starts_with("process.") && !line.starts_with("system."));

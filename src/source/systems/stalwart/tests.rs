@@ -16,13 +16,7 @@ const MISNAMED: &str = include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/
 fn snapshot(page: &str) -> Snapshot {
     let part = source().required();
     let read = [(part, part.requests[0].read(page.as_bytes().to_vec()).unwrap())];
-    let context = Context {
-        now: SystemTime::UNIX_EPOCH,
-        window_start: None,
-        sliding: false,
-        detail: None,
-        metrics_from_log: crate::model::RecordMetrics::NONE,
-    };
+    let context = Context::at(SystemTime::UNIX_EPOCH);
     map_to_canonical(source(), &read, &mut CounterMemory::default(), &context)
 }
 
