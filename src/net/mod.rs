@@ -16,6 +16,7 @@ mod masked_url;
 mod printable;
 mod private_file;
 pub(crate) mod quarantine;
+mod recent;
 mod redact;
 mod regular_file;
 mod root_cause;
@@ -38,6 +39,7 @@ pub(crate) use private_file::remove_unfinished_replacement;
 pub use private_file::{
     PRIVATE_DIRECTORY_MODE, PRIVATE_FILE_MODE, create_private_directory, replace_private_file, replace_unsynced_file, sync_directory,
 };
+pub(crate) use recent::Recent;
 pub use redact::Redactor;
 pub(crate) use regular_file::open_regular_file;
 pub(crate) use root_cause::{root_cause, stable_cause};

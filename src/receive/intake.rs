@@ -3,9 +3,8 @@
 use super::ReceiveLimits;
 use super::body_memory::{BodyPool, PoolKind};
 use super::one_time_tokens::OneTimeTokens;
-use super::recent_uids::RecentUids;
 use super::refusal_log::{RefusalCause, RefusalLog};
-use super::uid_journal::{UidJournal, path as journal_path};
+use super::uid_journal::{RecentUids, UidJournal, path as journal_path};
 use crate::delivery_log::RecordUid;
 use crate::model::Record;
 use crate::net::{FileThread, LoggedSet, ProblemLog};
@@ -83,7 +82,7 @@ impl Intake {
             }
         };
         let mut in_batch = HashSet::new();
-        Ok(records.into_iter().filter(|(uid, _)| !recent.contains(uid.short()) && in_batch.insert(uid.short())).collect())
+        Ok(records.into_iter().filter(|(uid, _)| !recent.contains(&uid.short()) && in_batch.insert(uid.short())).collect())
     }
 
     /// Notes records that are durable, in memory. Does not wait for a thread that uses the journal, which may not respond.
@@ -91,7 +90,7 @@ impl Intake {
         if let Some(mut known) = self.known.try_lock()
             && let Some((_, recent)) = &mut *known
         {
-            uids.iter().for_each(|uid| recent.insert(*uid));
+            uids.iter().for_each(|uid| recent.add(*uid));
         }
     }
 

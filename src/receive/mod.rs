@@ -35,7 +35,6 @@ mod one_time_tokens;
 mod outbox;
 mod parse;
 mod pending_requests;
-mod recent_uids;
 mod refusal;
 mod refusal_log;
 mod server;

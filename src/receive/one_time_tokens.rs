@@ -3,40 +3,38 @@
 //! Mailgun's signature covers a token and a time, but no byte of the body. So a recorded signature could be sent with any body, unless the
 //! token is known. A retry has the same token and the same body.
 
+use crate::net::Recent;
 use ring::digest::{Digest, SHA256, digest};
-use std::collections::{HashMap, VecDeque};
 
 /// The largest number of tokens of a target. Older ones are removed; the signature's time is checked as well.
 const TOKENS_MAX: usize = 50_000;
-const DIGEST_BYTES: usize = 32;
+
+type Sha256 = [u8; 32];
 
 /// The newest tokens of a target, each with the digest of its body.
-#[derive(Debug, Default)]
-pub(super) struct OneTimeTokens {
-    bodies: HashMap<[u8; DIGEST_BYTES], [u8; DIGEST_BYTES]>,
-    by_age: VecDeque<[u8; DIGEST_BYTES]>,
+#[derive(Debug)]
+pub(super) struct OneTimeTokens(Recent<Sha256, Sha256>);
+
+impl Default for OneTimeTokens {
+    fn default() -> Self {
+        Self(Recent::new(TOKENS_MAX))
+    }
 }
 
 impl OneTimeTokens {
     /// Notes a token. Returns `false` if it is known with another body.
     pub(super) fn admit(&mut self, token: &str, body: &[u8]) -> bool {
         let (token, body) = (bytes(&digest(&SHA256, token.as_bytes())), bytes(&digest(&SHA256, body)));
-        if let Some(known) = self.bodies.get(&token) {
+        if let Some(known) = self.0.get(&token) {
             return *known == body;
         }
-        self.bodies.insert(token, body);
-        self.by_age.push_back(token);
-        if self.by_age.len() > TOKENS_MAX
-            && let Some(oldest) = self.by_age.pop_front()
-        {
-            self.bodies.remove(&oldest);
-        }
+        self.0.insert(token, body);
         true
     }
 }
 
-fn bytes(digest: &Digest) -> [u8; DIGEST_BYTES] {
-    let mut bytes = [0; DIGEST_BYTES];
+fn bytes(digest: &Digest) -> Sha256 {
+    let mut bytes = Sha256::default();
     bytes.iter_mut().zip(digest.as_ref()).for_each(|(to, byte)| *to = *byte);
     bytes
 }
@@ -53,6 +51,6 @@ mod tests {
         for n in 0..TOKENS_MAX {
             assert!(tokens.admit(&n.to_string(), b""));
         }
-        assert_eq!((tokens.bodies.len(), tokens.by_age.len()), (TOKENS_MAX, TOKENS_MAX));
+        assert!(tokens.admit("a", b"two"), "the oldest token is removed");
     }
 }

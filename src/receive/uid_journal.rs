@@ -3,8 +3,7 @@
 //! Two files of 8 bytes per record: one that grows, and the previous one, which is replaced when the first is full. They are not synced: the
 //! end of the process loses nothing, and after a power failure a repeated record is exported again, with the same `log.record.uid`.
 
-use super::recent_uids::RecentUids;
-use crate::net::{PRIVATE_FILE_MODE, create_private_directory};
+use crate::net::{PRIVATE_FILE_MODE, Recent, create_private_directory};
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, ErrorKind, Read, Write};
 use std::os::unix::fs::OpenOptionsExt;
@@ -16,6 +15,9 @@ const DIR: &str = "received";
 const UID_BYTES: usize = 8;
 /// More than the number of records that are ever appended together.
 const APPENDED_MAX: usize = 250_000;
+
+/// The short identities of the newest records of a target, by which repeated ones are recognized.
+pub(super) type RecentUids = Recent<u64>;
 
 /// The journal of one target. All operations block on the disk.
 #[derive(Debug)]
@@ -46,12 +48,12 @@ impl UidJournal {
         let path = path(state_dir, target);
         let mut recent = RecentUids::new(max);
         for uid in read(&previous(&path), max)? {
-            recent.insert(uid);
+            recent.add(uid);
         }
         let current = read(&path, max)?;
         let len = current.len();
         for uid in current {
-            recent.insert(uid);
+            recent.add(uid);
         }
         let file = append_to(&path)?;
         // The process may have ended in the middle of a record.
@@ -115,9 +117,9 @@ mod tests {
         }
         let (_, recent) = UidJournal::open(dir.path(), "mta1", MAX).unwrap();
         let oldest = (total - MAX) as u64;
-        assert!(recent.contains(oldest) && recent.contains(total as u64 - 1) && !recent.contains(oldest - 1));
+        assert!(recent.contains(&oldest) && recent.contains(&(total as u64 - 1)) && !recent.contains(&(oldest - 1)));
         let (_, other) = UidJournal::open(dir.path(), "mta2", MAX).unwrap();
-        assert!(!other.contains(total as u64 - 1));
+        assert!(!other.contains(&(total as u64 - 1)));
     }
 
     #[test]
@@ -129,9 +131,9 @@ mod tests {
         let path = dir.path().join("received/mta1.uids");
         OpenOptions::new().append(true).open(&path).unwrap().write_all(&[7; 3]).unwrap();
         let (mut journal, recent) = UidJournal::open(dir.path(), "mta1", MAX).unwrap();
-        assert!(recent.contains(1) && recent.contains(2));
+        assert!(recent.contains(&1) && recent.contains(&2));
         journal.append(&[3]).unwrap();
         let (_, recent) = UidJournal::open(dir.path(), "mta1", MAX).unwrap();
-        assert!(recent.contains(3) && recent.contains(2));
+        assert!(recent.contains(&3) && recent.contains(&2));
     }
 }

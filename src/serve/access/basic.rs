@@ -12,12 +12,13 @@
 
 use super::check_queue::CheckQueue;
 use crate::config::User;
+use crate::net::Recent;
 use crate::serve::http::client::Client;
 use crate::telemetry::SelfTelemetry;
 use parking_lot::Mutex;
 use ring::hmac;
 use ring::rand::SystemRandom;
-use std::collections::{HashMap, HashSet, VecDeque};
+use std::collections::HashMap;
 use std::sync::Arc;
 use tokio::sync::watch;
 
@@ -47,8 +48,8 @@ struct Inner {
 
 #[derive(Debug)]
 struct Cache {
-    correct: RecentTags,
-    wrong: RecentTags,
+    correct: Recent<Tag>,
+    wrong: Recent<Tag>,
     /// The checks in progress.
     checking: HashMap<Tag, CheckResult>,
 }
@@ -57,7 +58,7 @@ impl Passwords {
     /// Creates a checker with empty caches. Returns `None` if the operating system provides no random numbers.
     pub(crate) fn new(telemetry: Arc<SelfTelemetry>) -> Option<Self> {
         let key = hmac::Key::generate(hmac::HMAC_SHA256, &SystemRandom::new()).ok()?;
-        let cache = Cache { correct: RecentTags::new(CORRECT_MAX), wrong: RecentTags::new(WRONG_MAX), checking: HashMap::new() };
+        let cache = Cache { correct: Recent::new(CORRECT_MAX), wrong: Recent::new(WRONG_MAX), checking: HashMap::new() };
         Some(Self(Arc::new(Inner { key, cache: Mutex::new(cache), queue: Arc::default(), telemetry })))
     }
 
@@ -84,8 +85,8 @@ impl Passwords {
                         let mut cache = inner.cache.lock();
                         cache.checking.remove(&tag);
                         match is_correct {
-                            Some(true) => cache.correct.insert(tag),
-                            Some(false) => cache.wrong.insert(tag),
+                            Some(true) => cache.correct.add(tag),
+                            Some(false) => cache.wrong.add(tag),
                             None => {}
                         }
                         drop(cache);
@@ -141,36 +142,10 @@ impl Inner {
 
 impl Cache {
     fn get(&self, tag: &Tag) -> Option<bool> {
-        if self.correct.tags.contains(tag) {
+        if self.correct.contains(tag) {
             return Some(true);
         }
-        self.wrong.tags.contains(tag).then_some(false)
-    }
-}
-
-/// The most recent tags.
-#[derive(Debug)]
-struct RecentTags {
-    tags: HashSet<Tag>,
-    order: VecDeque<Tag>,
-    max: usize,
-}
-
-impl RecentTags {
-    fn new(max: usize) -> Self {
-        Self { tags: HashSet::new(), order: VecDeque::new(), max }
-    }
-
-    fn insert(&mut self, tag: Tag) {
-        if !self.tags.insert(tag) {
-            return;
-        }
-        self.order.push_back(tag);
-        if self.order.len() > self.max
-            && let Some(oldest) = self.order.pop_front()
-        {
-            self.tags.remove(&oldest);
-        }
+        self.wrong.contains(tag).then_some(false)
     }
 }
 
@@ -228,15 +203,5 @@ mod tests {
         }
         assert_eq!(wrong.await, Some(false));
         assert!(passwords.0.cache.lock().checking.is_empty());
-    }
-
-    #[test]
-    fn the_oldest_tag_is_evicted() {
-        let mut recent = RecentTags::new(2);
-        for n in [1, 2, 1, 3] {
-            recent.insert([n; 32]);
-        }
-        assert!(!recent.tags.contains(&[1; 32]) && recent.tags.contains(&[2; 32]) && recent.tags.contains(&[3; 32]));
-        assert_eq!((recent.tags.len(), recent.order.len()), (2, 2));
     }
 }
