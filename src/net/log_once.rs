@@ -3,7 +3,10 @@
 use super::line_limit::LineLimit;
 use std::collections::HashSet;
 use std::hash::Hash;
-use std::time::Instant;
+use std::time::{Duration, Instant};
+
+/// The time without an occurrence after which a problem that others cause, or that occurs between successes, has ended.
+pub(crate) const RECOVERY: Duration = Duration::from_secs(60);
 
 /// A problem and its log lines. The caller logs when [`start`](Self::start) or [`end`](Self::end) reports a change.
 #[derive(Clone, Debug)]
@@ -73,6 +76,39 @@ impl<P: PartialEq> ProblemLog<P> {
     }
 }
 
+/// A problem that occurs again and again, between successes: it has ended after [`RECOVERY`] without an occurrence.
+#[derive(Debug)]
+pub(crate) struct Episode<P = ()> {
+    log: ProblemLog<P>,
+    last: Option<Instant>,
+}
+
+impl<P> Default for Episode<P> {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl<P> Episode<P> {
+    /// No problem has occurred.
+    pub(crate) const fn new() -> Self {
+        Self { log: ProblemLog::new(), last: None }
+    }
+}
+
+impl<P: PartialEq> Episode<P> {
+    /// Records an occurrence. Returns the end of the line to be logged, if there is to be one.
+    pub(crate) fn start(&mut self, problem: P, now: Instant) -> Option<&'static str> {
+        self.last = Some(now);
+        self.log.start_at(problem, now).then(|| self.log.note())
+    }
+
+    /// Returns true if the problem has ended and its start was logged.
+    pub(crate) fn end(&mut self, now: Instant) -> bool {
+        self.last.take_if(|at| now.saturating_duration_since(*at) >= RECOVERY).is_some() && self.log.end().is_some()
+    }
+}
+
 /// Conditions of which each is logged once and never again, up to a limit.
 #[derive(Clone, Debug)]
 pub(crate) struct LoggedSet<T> {
@@ -136,5 +172,17 @@ mod tests {
     fn each_condition_is_logged_once_up_to_the_limit() {
         let mut set = LoggedSet::new(2);
         assert_eq!(["a", "a", "b", "c"].map(|condition| set.insert(&condition)), [true, false, true, false]);
+    }
+
+    #[test]
+    fn an_episode_is_logged_when_it_begins_and_when_it_has_ended() {
+        let (mut episode, mut now) = (Episode::default(), Instant::now());
+        assert!(!episode.end(now));
+        assert_eq!([episode.start((), now), episode.start((), now)], [Some(""), None]);
+        now += RECOVERY / 2;
+        assert!(!episode.end(now) && episode.start((), now).is_none(), "the same episode");
+        assert!(!episode.end(now + RECOVERY / 2));
+        assert!(episode.end(now + RECOVERY));
+        assert!(!episode.end(now + RECOVERY) && episode.start((), now + RECOVERY).is_some());
     }
 }

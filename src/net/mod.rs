@@ -32,7 +32,7 @@ pub(crate) use headers::{retry_after, secret_header};
 pub(crate) use limited_read::read_limited;
 pub(crate) use line_limit::LineLimit;
 pub(crate) use lock_file::LockFile;
-pub(crate) use log_once::{LoggedSet, ProblemLog};
+pub(crate) use log_once::{Episode, LoggedSet, ProblemLog, RECOVERY};
 pub use masked_url::masked_url;
 pub use printable::{Escaped, is_unprintable, on_one_line};
 pub(crate) use private_file::remove_unfinished_replacement;

@@ -1,11 +1,7 @@
 //! Logs when a target's requests begin to be rejected, and when they are accepted again.
 
-use crate::net::LineLimit;
-use std::time::{Duration, Instant};
-
-/// The time without a request that is rejected for [`RefusalCause::Unverified`] after which it ends. Other clients cause it, so that requests of
-/// the sender are accepted meanwhile.
-const UNVERIFIED_RECOVERY: Duration = Duration::from_secs(60);
+use crate::net::{LineLimit, RECOVERY};
+use std::time::Instant;
 
 /// The cause of a rejection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -77,9 +73,8 @@ impl RefusalLog {
 
     /// Notes that a request has passed the checks of these causes. Returns `true` if the start of one was logged, and its end has to be.
     pub(super) fn accept(&mut self, causes: &[RefusalCause], now: Instant) -> bool {
-        let lasts = |ongoing: &Ongoing| {
-            ongoing.cause == RefusalCause::Unverified && now.saturating_duration_since(ongoing.last) < UNVERIFIED_RECOVERY
-        };
+        // Other clients cause it, so that requests of the sender are accepted meanwhile.
+        let lasts = |ongoing: &Ongoing| ongoing.cause == RefusalCause::Unverified && now.saturating_duration_since(ongoing.last) < RECOVERY;
         let has_ended = |ongoing: &mut Ongoing| causes.contains(&ongoing.cause) && !lasts(ongoing);
         self.ongoing.extract_if(.., has_ended).filter(|ongoing| ongoing.is_logged).count() > 0
     }
@@ -115,9 +110,9 @@ mod tests {
         let (mut log, mut now) = (RefusalLog::default(), Instant::now());
         assert!(log.refuse(Unverified, now));
         for _ in 0..10 {
-            now += UNVERIFIED_RECOVERY / 2;
+            now += RECOVERY / 2;
             assert!(!log.accept(&[Unverified], now) && !log.refuse(Unverified, now));
         }
-        assert!(log.accept(&[Unverified], now + UNVERIFIED_RECOVERY));
+        assert!(log.accept(&[Unverified], now + RECOVERY));
     }
 }

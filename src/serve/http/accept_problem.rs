@@ -1,45 +1,41 @@
 //! Log lines about a listener that cannot accept connections.
 
-use crate::net::ProblemLog;
+use crate::net::Episode;
 use std::io;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 use tracing::{info, warn};
 
-/// The time without an error after which the problem has ended. While files or memory are scarce, every connection that is closed allows
-/// another one.
-const RECOVERY: Duration = Duration::from_secs(60);
 /// The error number of a process that has too many open files.
 const EMFILE: i32 = 24;
 /// The error number of a system that has too many open files.
 const ENFILE: i32 = 23;
 
-/// The problem of a listener.
+/// The problem of a listener. It lasts until there is no error for a time: while files or memory are scarce, every connection that is closed
+/// allows another one.
 #[derive(Debug)]
 pub(super) struct AcceptProblem {
     listener: &'static str,
     /// The number of the error.
-    log: ProblemLog<Option<i32>>,
-    last_error: Option<Instant>,
+    errors: Episode<Option<i32>>,
 }
 
 impl AcceptProblem {
     /// `listener` is its name in log lines.
     pub(super) const fn new(listener: &'static str) -> Self {
-        Self { listener, log: ProblemLog::new(), last_error: None }
+        Self { listener, errors: Episode::new() }
     }
 
     /// Logs an error once, until [`Self::end`].
     pub(super) fn start(&mut self, error: &io::Error, now: Instant) {
-        self.last_error = Some(now);
-        if self.log.start_at(error.raw_os_error(), now) {
-            let (listener, advice, note) = (self.listener, advice(error), self.log.note());
+        if let Some(note) = self.errors.start(error.raw_os_error(), now) {
+            let (listener, advice) = (self.listener, advice(error));
             warn!("{listener} cannot accept connections: {error}{advice}{note}");
         }
     }
 
     /// Notes an accepted connection. It ends the problem after a time without an error.
     pub(super) fn end(&mut self, now: Instant) {
-        if self.last_error.take_if(|at| now.saturating_duration_since(*at) >= RECOVERY).is_some() && self.log.end().is_some() {
+        if self.errors.end(now) {
             info!("{} accepts connections again", self.listener);
         }
     }
@@ -57,19 +53,27 @@ fn advice(error: &io::Error) -> &'static str {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::net::RECOVERY;
 
     #[test]
     fn an_error_between_accepted_connections_is_logged_once() {
         let (mut problem, mut now) = (AcceptProblem::new("the pull endpoint"), Instant::now());
         let error = io::Error::from_raw_os_error(EMFILE);
-        assert!(advice(&error).contains("LimitNOFILE"));
+        problem.start(&error, now);
         for _ in 0..100 {
-            problem.start(&error, now);
             now += RECOVERY / 2;
             problem.end(now);
-            assert!(problem.log.is_current(&error.raw_os_error()), "the same episode");
+            assert!(problem.errors.start(error.raw_os_error(), now).is_none(), "the same episode");
         }
-        problem.end(now + RECOVERY / 2);
-        assert!(!problem.log.is_ongoing() && problem.last_error.is_none());
+        problem.end(now + RECOVERY);
+        assert!(problem.errors.start(error.raw_os_error(), now).is_some());
+    }
+
+    #[test]
+    fn the_advice_depends_on_the_error() {
+        for (error, expected) in [(EMFILE, "LimitNOFILE"), (ENFILE, "fs.file-max")] {
+            assert!(advice(&io::Error::from_raw_os_error(error)).contains(expected));
+        }
+        assert_eq!(advice(&io::ErrorKind::ConnectionAborted.into()), "");
     }
 }

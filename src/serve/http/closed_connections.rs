@@ -1,13 +1,10 @@
 //! Log lines about connections that are closed because of a limit.
 
 use super::client::Client;
-use crate::net::ProblemLog;
+use crate::net::Episode;
 use crate::serve::access::control::Access;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 use tracing::{info, warn};
-
-/// The time without a closed connection after which the problem has ended.
-const RECOVERY: Duration = Duration::from_secs(60);
 
 /// The log of the connections of a listener that are closed because of a limit.
 #[derive(Debug)]
@@ -17,26 +14,6 @@ pub(super) struct ClosedConnections {
     unauthenticated: Episode,
 }
 
-/// Connections that are closed because of one limit, until there are none for a time.
-#[derive(Debug, Default)]
-struct Episode {
-    log: ProblemLog<()>,
-    last: Option<Instant>,
-}
-
-impl Episode {
-    /// Notes a closed connection. Returns the end of the line to be logged, if there is to be one.
-    fn start(&mut self, now: Instant) -> Option<&'static str> {
-        self.last = Some(now);
-        self.log.start_at((), now).then(|| self.log.note())
-    }
-
-    /// Returns true if the problem has ended and its start was logged.
-    fn end(&mut self, now: Instant) -> bool {
-        self.last.take_if(|at| now.saturating_duration_since(*at) >= RECOVERY).is_some() && self.log.end().is_some()
-    }
-}
-
 impl ClosedConnections {
     pub(super) fn new(access: Access) -> Self {
         Self { access, new: Episode::default(), unauthenticated: Episode::default() }
@@ -44,7 +21,7 @@ impl ClosedConnections {
 
     /// Notes that a new connection was closed, because its client or all clients have too many. `client` is the one with the most.
     pub(super) fn note_new(&mut self, client: Client, now: Instant) {
-        let Some(note) = self.new.start(now) else { return };
+        let Some(note) = self.new.start((), now) else { return };
         let (listener, limits) = (self.access.listener().name(), self.access.limits());
         let (max, client_max) = (limits.connections_max, limits.connections_client_max);
         warn!(
@@ -56,7 +33,7 @@ impl ClosedConnections {
     /// Notes that a connection of a client that has not authenticated was closed for a new one, or is itself a new one of a client that has
     /// too many. `client` is the one with the most.
     pub(super) fn note_unauthenticated(&mut self, client: Client, now: Instant) {
-        let Some(note) = self.unauthenticated.start(now) else { return };
+        let Some(note) = self.unauthenticated.start((), now) else { return };
         let (listener, limits) = (self.access.listener(), self.access.limits());
         let (max, client_max, closed) = (limits.unauthenticated_max, limits.unauthenticated_client_max, listener.displaced_connections());
         warn!(
@@ -75,22 +52,5 @@ impl ClosedConnections {
         if self.unauthenticated.end(now) {
             info!("{} has closed none of the {} for a minute", listener.name(), listener.displaced_connections());
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn an_episode_is_logged_when_it_begins_and_when_it_has_ended() {
-        let (mut episode, mut now) = (Episode::default(), Instant::now());
-        assert!(!episode.end(now));
-        assert_eq!([episode.start(now), episode.start(now)], [Some(""), None]);
-        now += RECOVERY / 2;
-        assert!(!episode.end(now) && episode.start(now).is_none(), "the same episode");
-        assert!(!episode.end(now + RECOVERY / 2));
-        assert!(episode.end(now + RECOVERY));
-        assert!(!episode.end(now + RECOVERY) && episode.start(now + RECOVERY).is_some());
     }
 }
