@@ -5,6 +5,7 @@
 //! The serde implementation of `opentelemetry-proto` writes unset fields and non-finite numbers as `null`. ProtoJSON omits unset fields,
 //! writes 64-bit integers as strings, enumerations as numbers, and non-finite numbers as strings.
 
+use crate::net::hex;
 use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceRequest;
 use opentelemetry_proto::tonic::common::v1::{AnyValue, InstrumentationScope, KeyValue, any_value};
 use opentelemetry_proto::tonic::metrics::v1::{
@@ -191,10 +192,6 @@ fn exemplar(input: &Exemplar) -> Value {
     };
     // OTLP encodes IDs in hexadecimal digits, unlike other bytes.
     message.text("spanId", &hex(&input.span_id)).text("traceId", &hex(&input.trace_id)).into()
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 fn key_value(input: &KeyValue) -> Value {

@@ -3,13 +3,13 @@
 use super::cli::{NewTokenArgs, TokenArgs, TokenCommand};
 use super::{AppError, print};
 use crate::config::{check_token_name, parse_timestamp};
+use crate::net::hex;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use jiff::tz::TimeZone;
 use jiff::{Span, Timestamp, Unit};
 use ring::digest::{SHA256, digest};
 use ring::rand::{SecureRandom, SystemRandom};
-use std::fmt::Write as _;
 
 /// The random bytes of a token. 256 random bits cannot be guessed, so that a single SHA-256 is a sufficient hash.
 const TOKEN_RANDOM_BYTES: usize = 32;
@@ -34,11 +34,7 @@ fn new(args: &NewTokenArgs) -> Result<(), AppError> {
 
 /// Returns the token and the configuration to add. The first line contains only the token, for scripts.
 fn instructions(token: &str, name: &str, expires: Option<Timestamp>) -> String {
-    let mut sha256 = String::new();
-    for byte in digest(&SHA256, token.as_bytes()).as_ref() {
-        // Writing to a String cannot fail.
-        let _ = write!(sha256, "{byte:02x}");
-    }
+    let sha256 = hex(digest(&SHA256, token.as_bytes()).as_ref());
     let expires = expires.map(|expires| format!(", expires: \"{expires}\"")).unwrap_or_default();
     format!(
         "{token}

@@ -14,7 +14,7 @@
 //! Responses are truncated before they are quoted, so the beginning of a secret before a cut is redacted as well.
 
 use super::encodings::{Unit, cut_escape, decodings};
-use super::is_unprintable;
+use super::{hex, is_unprintable};
 use base64::engine::general_purpose::{GeneralPurpose, GeneralPurposeConfig, STANDARD, STANDARD_NO_PAD, URL_SAFE_NO_PAD};
 use base64::engine::{DecodePaddingMode, Engine};
 use http::HeaderValue;
@@ -243,7 +243,7 @@ fn forms(secret: &str) -> Vec<String> {
             forms.push(plain.bytes().map(char::from).collect());
         }
         forms.extend(base64_forms(plain.as_bytes()));
-        forms.push(plain.bytes().map(|byte| format!("{byte:02x}")).collect());
+        forms.push(hex(plain.as_bytes()));
         if let Some(latin1) =
             plain.chars().map(|c| u8::try_from(u32::from(c)).ok()).collect::<Option<Vec<u8>>>().filter(|_| !plain.is_ascii())
         {

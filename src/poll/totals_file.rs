@@ -7,7 +7,7 @@
 
 use super::target::PollMemory;
 use crate::config;
-use crate::net::{FileThread, ProblemLog, create_private_directory, open_regular_file, replace_unsynced_file};
+use crate::net::{FileThread, ProblemLog, create_private_directory, hex, open_regular_file, replace_unsynced_file};
 use crate::source::Totals;
 use ring::digest::{SHA256, digest};
 use std::io::{self, ErrorKind, Read};
@@ -41,7 +41,7 @@ impl TotalsFile {
     /// The file of a target.
     pub(super) fn new(directory: &Path, target: &config::Target) -> Arc<Self> {
         let identity = format!("{} {} {:?}", target.source.name, target.url, target.credentials.username);
-        let server = digest(&SHA256, identity.as_bytes()).as_ref().iter().map(|byte| format!("{byte:02x}")).collect();
+        let server = hex(digest(&SHA256, identity.as_bytes()).as_ref());
         let path = directory.join(format!("totals-{}.json", target.name));
         Arc::new(Self { target: target.name.clone(), path, server, thread: FileThread::default() })
     }
