@@ -9,6 +9,7 @@ use super::map::Location;
 use super::request::check_header_name;
 use super::template::Template;
 use super::text::check_range;
+use crate::model::percent_decoded;
 use http::HeaderValue;
 use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
@@ -97,8 +98,8 @@ pub(super) fn file(text: &str, check: fn(&Path) -> Result<(), String>) -> Result
 pub(super) fn pairs(text: &str) -> Result<Vec<(String, String)>, String> {
     let pair = |(i, pair): (usize, &str)| {
         let (key, value) = pair.split_once('=').ok_or_else(|| format!("entry {} is not key=value", i + 1))?;
-        let key = percent_decode(key.trim()).filter(|key| !key.is_empty()).ok_or_else(|| format!("entry {} has no key", i + 1))?;
-        let value = percent_decode(value.trim()).ok_or_else(|| format!("the value of {key} is not percent-encoded UTF-8"))?;
+        let key = percent_decoded(key.trim()).filter(|key| !key.is_empty()).ok_or_else(|| format!("entry {} has no key", i + 1))?;
+        let value = percent_decoded(value.trim()).ok_or_else(|| format!("the value of {key} is not percent-encoded UTF-8"))?;
         Ok((key, value))
     };
     text.split(',').enumerate().filter(|(_, pair)| !pair.trim().is_empty()).map(pair).collect()
@@ -112,20 +113,4 @@ pub(super) fn headers(text: &str) -> Result<Vec<(String, Secret)>, String> {
         Ok((name, Secret::new(Template::plain(value), &super::Environment::default())))
     };
     pairs(text)?.into_iter().map(header).collect()
-}
-
-fn percent_decode(text: &str) -> Option<String> {
-    let mut bytes = Vec::with_capacity(text.len());
-    let mut rest = text.as_bytes();
-    while let Some((first, after)) = rest.split_first() {
-        if *first == b'%' {
-            let digits = std::str::from_utf8(after.get(..2)?).ok().filter(|digits| digits.bytes().all(|b| b.is_ascii_hexdigit()))?;
-            bytes.push(u8::from_str_radix(digits, 16).ok()?);
-            rest = after.get(2..)?;
-        } else {
-            bytes.push(*first);
-            rest = after;
-        }
-    }
-    String::from_utf8(bytes).ok()
 }

@@ -15,6 +15,7 @@ mod identity;
 mod label_collision;
 mod measured_histogram;
 mod metric;
+mod percent;
 mod prometheus_name;
 mod reading_limits;
 mod reading_memory;
@@ -49,6 +50,7 @@ pub(crate) use identity::identity_of_point;
 pub use label_collision::LabelCollision;
 pub use measured_histogram::{MeasuredExemplar, MeasuredHistogram};
 pub use metric::{Attribute, Kind, Metric, Number};
+pub use percent::{is_unreserved, percent_decoded, percent_encoded};
 pub(crate) use prometheus_name::{
     METRIC_NAME_LABEL, escaped_by_values, is_metric_name_label, is_supported_in_metric_name, is_translatable,
 };

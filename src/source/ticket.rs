@@ -1,7 +1,7 @@
 //! Tickets: credentials that a server issues for a user name and a password, for a limited time.
 
 use crate::format::json_paths::JsonPath;
-use crate::model::without_byte_order_mark;
+use crate::model::{is_unreserved, percent_encoded, without_byte_order_mark};
 use std::time::Duration;
 
 /// The request for a ticket, and the cookie that carries it.
@@ -44,27 +44,9 @@ impl Ticket {
     }
 }
 
-/// Returns true for a character that no URL and no form encodes (RFC 3986).
-const fn is_unreserved(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~')
-}
-
 /// Returns true for a byte that the value of a cookie can contain: `cookie-octet` of RFC 6265.
 const fn is_cookie_octet(byte: u8) -> bool {
     byte.is_ascii_graphic() && !matches!(byte, b'"' | b',' | b';' | b'\\')
-}
-
-/// Encodes all other bytes than these.
-fn percent_encoded(text: &str, is_plain: fn(u8) -> bool) -> String {
-    let mut encoded = String::with_capacity(text.len());
-    for byte in text.bytes() {
-        if is_plain(byte) {
-            encoded.push(char::from(byte));
-        } else {
-            encoded.push_str(&format!("%{byte:02X}"));
-        }
-    }
-    encoded
 }
 
 #[cfg(test)]

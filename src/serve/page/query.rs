@@ -1,7 +1,7 @@
 //! The query of the page: which targets it shows, and in which order. Without scripts, links and the address bar set it.
 
+use crate::model::{is_unreserved, percent_encoded};
 use std::collections::HashMap;
-use std::fmt::Write as _;
 
 /// The largest length of the filter. A longer one is truncated.
 const FILTER_CHARS_MAX: usize = 200;
@@ -91,7 +91,7 @@ impl PageQuery {
 
     fn link(&self) -> String {
         let mut pairs = Vec::new();
-        let filter = percent_encoded(&self.filter);
+        let filter = percent_encoded(&self.filter, is_unreserved);
         pairs.extend((!filter.is_empty()).then_some(("filter", filter.as_str())));
         pairs.extend(self.only_unhealthy.then_some(("only", "unhealthy")));
         pairs.extend((self.sort != Sort::default()).then_some(("sort", self.sort.name())));
@@ -99,20 +99,6 @@ impl PageQuery {
         // A link without a query would keep the present one.
         format!("./{}{}#targets", if pairs.is_empty() { "" } else { "?" }, pairs.join("&"))
     }
-}
-
-/// Encodes a text for a query.
-fn percent_encoded(text: &str) -> String {
-    let mut encoded = String::new();
-    for byte in text.bytes() {
-        if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
-            encoded.push(char::from(byte));
-        } else {
-            // Writing to a String cannot fail.
-            let _ = write!(encoded, "%{byte:02X}");
-        }
-    }
-    encoded
 }
 
 #[cfg(test)]
