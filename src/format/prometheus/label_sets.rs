@@ -1,6 +1,6 @@
 //! Finds the end of a sample's labels, also if a label value contains quotes or line breaks that are not escaped.
 
-use super::labels::{self, Label, LabelError, LabelSet, Quotes, is_name};
+use super::labels::{self, Label, LabelError, LabelSet, Quotes, first_line, is_name};
 use super::reader::Reader;
 use super::sample_value::{SampleValue, parse_sample_value};
 use memchr::memchr;
@@ -140,8 +140,4 @@ fn is_sample(line: &str) -> bool {
         None => is_named && parse_sample_value(rest).is_some(),
     };
     (!is_named || is_name(name, "_:")) && is_complete()
-}
-
-fn first_line(text: &str) -> &str {
-    memchr(b'\n', text.as_bytes()).map_or(text, |end| &text[..end])
 }

@@ -242,7 +242,7 @@ fn ends_sample(text: &str) -> bool {
 }
 
 /// Returns the text up to the end of its line.
-fn first_line(text: &str) -> &str {
+pub(super) fn first_line(text: &str) -> &str {
     memchr::memchr(b'\n', text.as_bytes()).map_or(text, |end| &text[..end])
 }
 
