@@ -3,6 +3,7 @@
 use super::reason;
 use super::report::{Contribution, ExplainedValue, Explanation, RuleReference};
 use super::rule_text;
+use crate::app::plural::pluralize;
 use crate::model::{Attributes, FamilyType, Metric};
 use crate::net::Escaped;
 use crate::source::{TracedSeries, TracedValue};
@@ -40,7 +41,7 @@ pub(super) fn render(explanation: &Explanation) -> String {
     title(&mut out, "Native families with series that no rule uses", explanation.unused.len());
     for family in &explanation.unused {
         let unused = family.series - family.used;
-        let series = if family.used == 0 { count(unused, "series", "series") } else { format!("{unused} of {} series", family.series) };
+        let series = if family.used == 0 { format!("{unused} series") } else { format!("{unused} of {} series", family.series) };
         let _ = writeln!(out, "  {} ({}, {series})", Escaped::line(&family.name), type_name(family.kind));
         for example in &family.unused {
             let _ = writeln!(out, "      {}", native(example));
@@ -65,7 +66,7 @@ pub(super) fn render(explanation: &Explanation) -> String {
         }
     }
     if explanation.series_omitted > 0 {
-        let _ = writeln!(out, "\n{} are not listed, because there are too many.", count(explanation.series_omitted, "series", "series"));
+        let _ = writeln!(out, "\n{} series are not listed, because there are too many.", explanation.series_omitted);
     }
     out
 }
@@ -80,7 +81,7 @@ fn points(out: &mut String, explanation: &Explanation) {
         let value = match point.value {
             ExplainedValue::Number(value) => format!("{value}"),
             ExplainedValue::Histogram { count: n, sum } => {
-                format!("{}{}", count(n, "value", "values"), sum.map(|sum| format!(", sum {sum}")).unwrap_or_default())
+                format!("{}{}", pluralize(n as usize, "value"), sum.map(|sum| format!(", sum {sum}")).unwrap_or_default())
             }
         };
         let _ = writeln!(out, "  {} = {value}", name(point.metric, &point.attributes));
@@ -129,7 +130,7 @@ fn contributions(out: &mut String, contributions: &[Contribution]) {
             let _ = writeln!(out, "        {series}{invalid}");
         }
         if same_rule.len() > SERIES_SHOWN_MAX {
-            let _ = writeln!(out, "        and {} more", count((same_rule.len() - SERIES_SHOWN_MAX) as u64, "series", "series"));
+            let _ = writeln!(out, "        and {} series more", same_rule.len() - SERIES_SHOWN_MAX);
         }
     }
 }
@@ -147,7 +148,7 @@ fn native(series: &TracedSeries) -> String {
     let name = series_name(&series.family, series.labels.iter().map(|(name, value)| (name.as_str(), value.as_str())));
     match series.value {
         TracedValue::Number(value) => format!("{name} {value}"),
-        TracedValue::Histogram(n) => format!("{name} histogram of {}", count(n, "value", "values")),
+        TracedValue::Histogram(n) => format!("{name} histogram of {}", pluralize(n as usize, "value")),
         TracedValue::Summary => format!("{name} summary"),
     }
 }
@@ -157,10 +158,6 @@ fn series_name<'a>(name: &str, labels: impl Iterator<Item = (&'a str, &'a str)>)
         labels.map(|(name, value)| format!("{name}=\"{}\"", value.replace('\\', "\\\\").replace('"', "\\\""))).collect();
     let labels = if labels.is_empty() { String::new() } else { format!("{{{}}}", labels.join(",")) };
     Escaped::line(&format!("{name}{labels}")).to_string()
-}
-
-fn count(n: u64, one: &str, many: &str) -> String {
-    format!("{n} {}", if n == 1 { one } else { many })
 }
 
 /// The name of a family's type, as in the Prometheus text format.
