@@ -14,6 +14,8 @@ pub fn unix_seconds(time: SystemTime) -> u64 {
     since_1970(time).as_secs()
 }
 
-fn since_1970(time: SystemTime) -> Duration {
+/// The time since 1970.
+#[must_use]
+pub fn since_1970(time: SystemTime) -> Duration {
     time.duration_since(UNIX_EPOCH).unwrap_or_default()
 }

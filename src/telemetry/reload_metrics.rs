@@ -5,6 +5,7 @@ use super::self_metrics::{
     TARGETS_HTTP_FAILING, counter, float_gauge, gauge,
 };
 use crate::config::Shard;
+use crate::model::since_1970;
 use opentelemetry::KeyValue;
 use opentelemetry::metrics::{Counter, Gauge, Meter};
 use parking_lot::Mutex;
@@ -61,7 +62,7 @@ impl ReloadMetrics {
         status.rejected = (!successful).then_some(now);
         if successful {
             status.applied = Some(now);
-            self.success_time.record(now.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs_f64(), &[]);
+            self.success_time.record(since_1970(now).as_secs_f64(), &[]);
         }
     }
 

@@ -11,7 +11,7 @@ use super::log_source::LogSource;
 use super::positions::{FilePosition, Positions};
 use super::{FILE_TEXT_BYTES_MAX, Round};
 use crate::config::read_problem;
-use crate::model::system_time_zone;
+use crate::model::{system_time_zone, unix_nanos};
 use crate::source::hook::postfix::{LINE_BYTES_MAX, PostfixLog};
 use crate::source::{Hook, HookPage};
 use std::ffi::OsString;
@@ -132,7 +132,7 @@ impl RotatingLog {
         if !self.is_at_empty_log() {
             // The time before the rotation is kept: lines may have been written to a renamed file since.
             if self.position.changed_nanos == 0 {
-                self.position.changed_nanos = nanos(copy.metadata()?.modified()?);
+                self.position.changed_nanos = unix_nanos(copy.metadata()?.modified()?);
             }
             self.position.identity = FileIdentity::of(&copy)?;
         }
@@ -148,7 +148,7 @@ impl RotatingLog {
     /// Begins a file.
     fn start(&mut self, source: LogSource) -> io::Result<()> {
         let name = self.path.file_name().unwrap_or_default().as_bytes().to_vec();
-        let (identity, changed_nanos) = (FileIdentity::of(&source)?, nanos(source.metadata()?.modified()?));
+        let (identity, changed_nanos) = (FileIdentity::of(&source)?, unix_nanos(source.metadata()?.modified()?));
         self.position = FilePosition { name, identity, changed_nanos, ..FilePosition::default() };
         self.open = Some(source);
         self.log.begin_file();
@@ -237,7 +237,7 @@ impl RotatingLog {
         // The time of a renamed file is that before the rotation, which orders it among the others.
         let metadata = source.metadata()?;
         if std::fs::metadata(&self.path).is_ok_and(|log| is_same(&log, &metadata)) {
-            self.position.changed_nanos = nanos(metadata.modified()?);
+            self.position.changed_nanos = unix_nanos(metadata.modified()?);
         }
         round.has_moved = true;
         self.push(lines, hook, now, round);
@@ -268,11 +268,6 @@ impl RotatingLog {
 
 fn is_same(one: &Metadata, other: &Metadata) -> bool {
     (one.dev(), one.ino()) == (other.dev(), other.ino())
-}
-
-/// A time in nanoseconds since 1970.
-fn nanos(time: SystemTime) -> u64 {
-    time.duration_since(UNIX_EPOCH).map_or(0, |since| u64::try_from(since.as_nanos()).unwrap_or(u64::MAX))
 }
 
 mod position_search;

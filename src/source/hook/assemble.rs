@@ -4,9 +4,9 @@ use super::node_path::scalar;
 use super::value_source::Found;
 use super::{HookPage, HookRecord, Row, Slot, address, identity, reply_text, slot, timestamp};
 use crate::format::parse_smtp_reply;
-use crate::model::{BounceType, ComplaintType, FIELDS, FailureOrigin, Field, Outcome, Record, RecordEvent, cut, scale};
+use crate::model::{BounceType, ComplaintType, FIELDS, FailureOrigin, Field, Outcome, Record, RecordEvent, cut, scale, since_1970};
 use serde_json::Value;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime};
 
 /// The largest number of recipients of an item.
 const RECIPIENTS_MAX: usize = 1000;
@@ -95,7 +95,7 @@ impl<'v> Assembly<'v> {
         let row = self.row;
         let time = self.find_time(Slot::Time);
         let received = self.find_time(Slot::Received);
-        let at = time.unwrap_or_else(|| self.received_at.duration_since(UNIX_EPOCH).unwrap_or_default());
+        let at = time.unwrap_or_else(|| since_1970(self.received_at));
         let measured = || {
             let (time, received) = (time?, received?);
             // Some systems report one time in whole seconds and the other one with a fraction.

@@ -1,8 +1,9 @@
 //! Times as mail systems write them: RFC 3339, or Unix seconds as integer, float or text.
 
 use super::value_source::Found;
+use crate::model::since_1970;
 use serde_json::Value;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime};
 
 /// The earliest time that is believed: the start of the year 2000.
 const EARLIEST: Duration = Duration::from_secs(946_684_800);
@@ -17,7 +18,7 @@ const SECONDS_DIGITS_MAX: usize = 12;
 /// A time as the duration since the Unix epoch, if it is plausible.
 pub(super) fn read(found: &Found<'_>, scale: f64, age_max: Option<Duration>, received_at: SystemTime) -> Option<Duration> {
     let time = parse(found, scale)?;
-    let now = received_at.duration_since(UNIX_EPOCH).unwrap_or_default();
+    let now = since_1970(received_at);
     let is_too_old = age_max.is_some_and(|age| time.saturating_add(age) < now);
     (time >= EARLIEST && time <= now.saturating_add(AHEAD_MAX) && !is_too_old).then_some(time)
 }

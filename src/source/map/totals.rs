@@ -1,6 +1,6 @@
 //! The totals of counters that Postmeter adds up itself, and their form in a file.
 
-use crate::model::{Attribute, Attributes, Metric, Point, vocabulary};
+use crate::model::{Attribute, Attributes, Metric, Point, since_1970, vocabulary};
 use serde_json::{Value, json};
 use std::borrow::Cow;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -73,7 +73,7 @@ impl Totals {
 }
 
 fn seconds(time: SystemTime) -> f64 {
-    time.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs_f64()
+    since_1970(time).as_secs_f64()
 }
 
 fn decode_counter(counter: &Value) -> Option<Point> {

@@ -5,7 +5,8 @@ use super::super::identity::{FileIdentity, Identified as _};
 use super::super::log_files::{LogFile, first_unread, list};
 use super::super::log_name::Compression;
 use super::super::log_source::LogSource;
-use super::{RotatingLog, nanos};
+use super::RotatingLog;
+use crate::model::unix_nanos;
 use std::io;
 
 impl RotatingLog {
@@ -42,7 +43,7 @@ impl RotatingLog {
     /// was renamed.
     fn start_at_log(&mut self, round: &mut Round) -> io::Result<()> {
         // A directory that cannot be listed prevents reading after a rotation only.
-        let changed = list(&self.path).unwrap_or_default().iter().map(|file| nanos(file.changed)).max();
+        let changed = list(&self.path).unwrap_or_default().iter().map(|file| unix_nanos(file.changed)).max();
         self.start(LogSource::open(&self.path)?)?;
         self.position.changed_nanos = self.position.changed_nanos.max(changed.unwrap_or_default());
         round.has_moved = true;
@@ -71,7 +72,8 @@ impl RotatingLog {
 
     /// Begins the oldest file that was changed after the one at the position, which is not there any more.
     fn start_after_position(&mut self, round: &mut Round) -> io::Result<()> {
-        let is_later = |file: &LogFile| file.is_log || self.position.changed_nanos > 0 && nanos(file.changed) > self.position.changed_nanos;
+        let is_later =
+            |file: &LogFile| file.is_log || self.position.changed_nanos > 0 && unix_nanos(file.changed) > self.position.changed_nanos;
         let mut next = first_unread(list(&self.path)?.into_iter().filter(is_later).collect(), |source| self.is_read(source))?;
         // The error names the reason why the log cannot be opened.
         let source = next.source.take().map_or_else(|| LogSource::open(&self.path), Ok)?;
@@ -106,13 +108,13 @@ impl RotatingLog {
     pub(super) fn follow_copy_of_empty_log(&mut self, round: &mut Round) -> io::Result<()> {
         let Some(source) = self.open.as_ref().filter(|_| self.is_at_empty_log()) else { return Ok(()) };
         let metadata = source.metadata()?;
-        let (from, to) = (self.position.changed_nanos, nanos(metadata.modified()?));
+        let (from, to) = (self.position.changed_nanos, unix_nanos(metadata.modified()?));
         if metadata.len() == 0 {
             return Ok(());
         }
         let is_copy = |file: &LogFile| {
             // The first format of positions has no times.
-            let changed = nanos(file.changed);
+            let changed = unix_nanos(file.changed);
             !file.is_log && !file.has_inode_of(&self.position.identity) && from > 0 && changed > from && changed <= to
         };
         let mut next = first_unread(list(&self.path)?.into_iter().filter(is_copy).collect(), |source| self.is_read(source))?;

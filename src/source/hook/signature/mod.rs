@@ -9,8 +9,9 @@ mod spki;
 mod tests;
 
 use super::items::value_at;
+use crate::model::since_1970;
 use http::{HeaderMap, HeaderName};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime};
 
 /// The largest age of a signed time. Older requests are rejected, which limits replays; a replay before that has only repeated records.
 /// It is longer than the time for which the systems retry: some of them sign once, and send an event hours later.
@@ -187,7 +188,7 @@ fn body_time(body: &[u8], path: &[&str]) -> Option<Duration> {
 
 fn check_time(time: Option<Duration>, now: SystemTime) -> Result<(), SignatureError> {
     let Some(time) = time else { return Ok(()) };
-    let now = now.duration_since(UNIX_EPOCH).unwrap_or_default();
+    let now = since_1970(now);
     let is_near = time.saturating_add(AGE_MAX) >= now && time <= now.saturating_add(AHEAD_MAX);
     if is_near { Ok(()) } else { Err(SignatureError::OutOfTime) }
 }

@@ -3,6 +3,7 @@
 
 use super::*;
 use http::HeaderValue;
+use std::time::UNIX_EPOCH;
 
 /// 2026-11-28T14:43:20Z, which all vectors have signed if they sign a time.
 const SIGNED_AT: u64 = 1_795_877_000;
