@@ -52,6 +52,7 @@ mod state;
 mod target;
 mod target_credentials;
 mod target_list;
+mod target_log;
 mod target_status;
 mod tickets;
 mod totals_file;

@@ -1,24 +1,21 @@
-//! The published state of a target: its latest reading, its counters, and the problems that were logged.
+//! The published state of a target: its latest reading and its counters.
 
-use super::circuit_breaker::{CircuitBreaker, to_tenths};
+use super::circuit_breaker::CircuitBreaker;
 use super::recent::history::History;
-use super::{PollError, READINGS_BYTES_MAX, Reading, RecordArrival, Tally};
-use crate::config::{self, show_bytes};
-use crate::model::{NameCollision, RecordMetrics, Repairs, Snapshot};
-use crate::net::{LoggedSet, ProblemLog, random_share};
+use super::target_log::TargetLog;
+use super::{PollError, Reading, RecordArrival, Tally};
+use crate::config;
+use crate::model::{RecordMetrics, Repairs, Snapshot};
+use crate::net::random_share;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
-use tracing::{info, warn};
 
 /// The age up to which the latest reading is served while a poll waits for the concurrency limit.
 const UNADMITTED_AGE_MAX: Duration = Duration::from_secs(300);
-/// Name collisions of a target that are logged. Further ones are only counted.
-const COLLISIONS_LOGGED_MAX: usize = 1000;
 
 /// The state of one target. It changes at the end of each poll.
 #[derive(Debug)]
 pub(super) struct TargetState {
-    target: String,
     /// The part that a reading requires.
     required: &'static str,
     since: SystemTime,
@@ -32,13 +29,6 @@ pub(super) struct TargetState {
     pub(super) target_info: Vec<(String, String)>,
     /// The longest wait after which a caller timed out on the current poll. The poll is then counted as a timeout already.
     timed_out_after: Option<Duration>,
-    /// The longest wait of a caller, while polls succeed but take longer than that.
-    late_limit: Option<Duration>,
-    lateness: ProblemLog<()>,
-    /// The last error of each part: its type and cause.
-    part_problems: Vec<(&'static str, ProblemLog<(&'static str, String)>)>,
-    /// Families with the same name in Prometheus.
-    collisions: LoggedSet<NameCollision>,
     pub(super) breaker: CircuitBreaker,
     /// The next poll waits for the concurrency limit.
     pub(super) waits_for_limit: bool,
@@ -48,40 +38,26 @@ pub(super) struct TargetState {
     early_until: Option<Instant>,
     /// The age at which a reading is due for renewal.
     reading_age_max: Duration,
-    /// The native families of the last reading exceeded the memory limit.
-    memory_problem: ProblemLog<()>,
-    /// The advice that was logged last.
-    advice: ProblemLog<Vec<String>>,
+    log: TargetLog,
 }
 
 impl TargetState {
     pub(super) fn new(target: &config::Target, since: SystemTime, history: History, breaker: CircuitBreaker) -> Self {
-        let (latest, version, target_info, timed_out_after, late_limit, lateness, part_problems) = Default::default();
-        let tally = Tally { is_unpolled: !target.is_polled(), ..Tally::default() };
-        let (name, required) = (target.name.clone(), target.source.required().name);
-        let reading_age_max = target.min_interval.mul_f64(config::DUE_SHARE);
-        let (waits_for_limit, early_for, early_until, memory_problem, advice) = Default::default();
         Self {
-            target: name,
-            required,
+            required: target.source.required().name,
             since,
-            latest,
+            latest: None,
             history,
-            tally,
-            version,
-            target_info,
-            timed_out_after,
-            late_limit,
-            lateness,
-            part_problems,
-            collisions: LoggedSet::new(COLLISIONS_LOGGED_MAX),
+            tally: Tally { is_unpolled: !target.is_polled(), ..Tally::default() },
+            version: None,
+            target_info: Vec::new(),
+            timed_out_after: None,
             breaker,
-            waits_for_limit,
-            early_for,
-            early_until,
-            reading_age_max,
-            memory_problem,
-            advice,
+            waits_for_limit: false,
+            early_for: None,
+            early_until: None,
+            reading_age_max: target.min_interval.mul_f64(config::DUE_SHARE),
+            log: TargetLog::new(target),
         }
     }
 
@@ -93,11 +69,7 @@ impl TargetState {
         self.history.inherit_from(&before.history);
         self.version.clone_from(&before.version);
         self.target_info.clone_from(&before.target_info);
-        self.part_problems.clone_from(&before.part_problems);
-        self.collisions.clone_from(&before.collisions);
-        self.advice.clone_from(&before.advice);
-        self.late_limit = before.late_limit;
-        self.lateness.clone_from(&before.lateness);
+        self.log.inherit_from(&before.log);
     }
 
     /// The reading of a target that is not polled: it has no points of its own.
@@ -169,15 +141,10 @@ impl TargetState {
         }
         reading.tally = self.tally.clone();
         reading.tally_since = self.since;
-        self.log_part_problems(&reading);
-        self.log_lateness(&reading, timed_out_after);
-        self.log_memory(&reading);
-        self.log_name_collisions(&reading);
-        self.log_advice(&reading);
+        self.log.reading(&reading, timed_out_after);
         self.history.add(&reading);
         if let Some(pause) = self.breaker.record(reading.ended, reading.outcome.as_ref().err(), random_share()) {
-            let target = self.target.as_str();
-            info!(target, next_in = ?to_tenths(pause), "polling slowed down after repeated failures");
+            self.log.slowdown(pause);
         }
         let reading = Arc::new(reading);
         self.latest = Some(reading.clone());
@@ -223,8 +190,8 @@ impl TargetState {
         self.uncounted_failure(at, last.unwrap_or(PollError::Late(self.timed_out_after.unwrap_or(limit))))
     }
 
-    /// The reading while a poll waits for the concurrency limit. The server was not requested, so it did not fail: the latest reading is served with its
-    /// age.
+    /// The reading while a poll waits for the concurrency limit. The server was not requested, so it did not fail: the latest reading is
+    /// served with its age.
     fn unadmitted_reading(&self, at: SystemTime, limit: Duration) -> Arc<Reading> {
         let latest = self.latest.clone().filter(|latest| latest.outcome.is_ok() && latest.ended.elapsed() < UNADMITTED_AGE_MAX);
         latest.unwrap_or_else(|| self.uncounted_failure(at, PollError::Late(limit)))
@@ -232,88 +199,5 @@ impl TargetState {
 
     fn uncounted_failure(&self, at: SystemTime, error: PollError) -> Arc<Reading> {
         Arc::new(Reading { tally: self.tally.clone(), tally_since: self.since, ..Reading::failed(at, Instant::now(), error) })
-    }
-
-    fn log_memory(&mut self, reading: &Reading) {
-        let (target, exceeded) = (self.target.as_str(), reading.native.memory_exceeded);
-        if reading.outcome.is_err() {
-            return;
-        }
-        if exceeded && self.memory_problem.start(()) {
-            let (limit, note) = (show_bytes(READINGS_BYTES_MAX), self.memory_problem.note());
-            warn!(
-                target,
-                limit, "native metrics omitted: readings of all targets have reached the memory limit; exclude families with relay{note}"
-            );
-        } else if !exceeded && self.memory_problem.end().is_some() {
-            info!(target, "native metrics are complete again");
-        }
-    }
-
-    fn log_part_problems(&mut self, reading: &Reading) {
-        let target = self.target.as_str();
-        for report in reading.parts.iter().filter(|report| report.took.is_some()) {
-            let known = self.part_problems.iter().position(|(part, _)| *part == report.part);
-            let at = known.unwrap_or_else(|| {
-                self.part_problems.push((report.part, ProblemLog::default()));
-                self.part_problems.len() - 1
-            });
-            let problem = &mut self.part_problems[at].1;
-            match &report.error {
-                Some(error) if problem.start((error.error_type(), error.cause())) => {
-                    let note = problem.note();
-                    warn!(target, part = report.part, error.type = error.error_type(), "poll failed: {error}{note}");
-                }
-                None if problem.end().is_some() => info!(target, part = report.part, "poll succeeded again"),
-                _ => {}
-            }
-        }
-    }
-
-    /// Logs the advice that follows from the metrics: once, and again when it changes.
-    fn log_advice(&mut self, reading: &Reading) {
-        let Some(snapshot) = reading.snapshot() else { return };
-        if snapshot.advice.is_empty() {
-            self.advice.end();
-        } else if self.advice.start(snapshot.advice.clone()) {
-            let (target, note) = (self.target.as_str(), self.advice.note());
-            snapshot.advice.iter().for_each(|advice| warn!(target, "{advice}{note}"));
-        }
-    }
-
-    /// Logs each collision once: the families of a server rarely change.
-    fn log_name_collisions(&mut self, reading: &Reading) {
-        let target = self.target.as_str();
-        for collision in reading.native.name_collisions() {
-            if self.collisions.insert(collision) {
-                warn!(target, "{collision}");
-            }
-        }
-    }
-
-    /// Logs polls that succeed but end after a caller has timed out. No part has failed, but that caller had `mail.up` 0.
-    fn log_lateness(&mut self, reading: &Reading, timed_out_after: Option<Duration>) {
-        let (target, part) = (self.target.as_str(), self.required);
-        let took = reading.ended.saturating_duration_since(reading.began);
-        match (self.late_limit, timed_out_after) {
-            _ if reading.outcome.is_err() => {
-                self.late_limit = None;
-                self.lateness.end();
-            }
-            (_, Some(limit)) => {
-                if self.lateness.start(()) {
-                    let (error, note) = (PollError::Late(limit), self.lateness.note());
-                    warn!(target, part, error.type = error.error_type(), took = ?to_tenths(took), "poll failed: {error}{note}");
-                }
-                self.late_limit = Some(limit);
-            }
-            (Some(limit), None) if took < limit => {
-                if self.lateness.end().is_some() {
-                    info!(target, part, "server responds in time again");
-                }
-                self.late_limit = None;
-            }
-            (_, None) => {}
-        }
     }
 }
