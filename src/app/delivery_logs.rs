@@ -1,6 +1,6 @@
 //! Reads the delivery log and the log files of each target that has them configured, and follows changes of the targets.
 
-use super::service::StartError;
+use super::start_error::StartError;
 use crate::config::{self, Config};
 use crate::delivery_log::{self, Feed, Follower, HashKey};
 use crate::export::otlp::{LogsExport, OtlpExporter, SendError};

@@ -23,12 +23,14 @@ mod schema;
 mod scrape;
 mod service;
 mod simulate;
+mod start_error;
 mod systems;
 mod token;
 
 pub use cli::Cli;
 pub use reload::ConfigFile;
-pub use service::{Service, StartError};
+pub use service::Service;
+pub use start_error::StartError;
 
 use crate::net::Escaped;
 use crate::telemetry::finish_log;

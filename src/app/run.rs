@@ -3,7 +3,8 @@
 use super::AppError;
 use super::cli::RunArgs;
 use super::reload::ConfigFile;
-use super::service::{Service, StartError};
+use super::service::Service;
+use super::start_error::StartError;
 use crate::config::{LogLevel, Otlp, Prometheus};
 use crate::poll::Limits;
 use crate::telemetry::SelfTelemetry;

@@ -2,16 +2,13 @@
 
 use super::delivery_logs::DeliveryLogs;
 use super::reload::{ConfigFile, ReloadHandles, RunningConfig, Triggers, reload_on_trigger, request_lists};
+use super::start_error::StartError;
 use crate::config::{Config, Prometheus, RECEIVE_BYTES_DEFAULT};
-use crate::delivery_log::StateError;
-use crate::export::otlp::{ExportQueue, Push, PushStatus, SendError};
-use crate::net::UnresponsiveFile;
-use crate::poll;
-use crate::receive::{ReceiveLimits, Receiver, ReceiverError, RecordStore, StoreSettings};
-use crate::serve::{Access, AccessError, AppState, ListenerKind, ServerLimits};
-use crate::telemetry::{SelfTelemetry, SelfTelemetryError, SelfWatch, TargetSet};
+use crate::export::otlp::{ExportQueue, Push, PushStatus};
+use crate::receive::{ReceiveLimits, Receiver, RecordStore, StoreSettings};
+use crate::serve::{Access, AppState, ListenerKind, ServerLimits};
+use crate::telemetry::{SelfTelemetry, SelfWatch, TargetSet};
 use std::net::SocketAddr;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::TcpListener;
@@ -52,59 +49,6 @@ pub struct Service {
 struct PushTask {
     stop: DropGuard,
     task: JoinHandle<()>,
-}
-
-/// The reason why the service cannot start.
-#[derive(Debug, thiserror::Error)]
-pub enum StartError {
-    /// The address of an endpoint cannot be bound.
-    #[error("cannot listen on {listen}: {error}; choose another address with {setting}")]
-    Listen {
-        /// The address.
-        listen: String,
-        /// The I/O error.
-        error: std::io::Error,
-        /// The setting of the address.
-        setting: &'static str,
-    },
-    /// A target cannot be built.
-    #[error("target {name}: {error}")]
-    Target {
-        /// The name of the target.
-        name: String,
-        /// The reason.
-        error: poll::ClientError,
-    },
-    /// The access rules of the pull endpoint cannot be applied.
-    #[error(transparent)]
-    Access(#[from] AccessError),
-    /// The push cannot be built.
-    #[error(transparent)]
-    Send(#[from] SendError),
-    /// Delivery records cannot be received.
-    #[error(transparent)]
-    Receiver(#[from] ReceiverError),
-    /// Postmeter's own telemetry cannot be built.
-    #[error(transparent)]
-    SelfTelemetry(#[from] SelfTelemetryError),
-    /// The state of a delivery log cannot be used.
-    #[error("target {name}: {error}")]
-    State {
-        /// The name of the target.
-        name: String,
-        /// The reason.
-        error: StateError,
-    },
-    /// The state of a delivery log does not respond.
-    #[error("target {name}: state_dir: {directory}: {error}")]
-    UnresponsiveState {
-        /// The name of the target.
-        name: String,
-        /// The directory.
-        directory: PathBuf,
-        /// The reason.
-        error: UnresponsiveFile,
-    },
 }
 
 impl Service {

@@ -21,7 +21,7 @@ pub use config_file::ConfigFile;
 pub(super) use target_list::{TargetList, request_lists};
 pub(super) use triggers::{Triggers, reload_on_trigger};
 
-use super::service::StartError;
+use super::start_error::StartError;
 use crate::app::plural::pluralize;
 use crate::config::{Config, Discovery, Origin, TargetsHttp};
 use crate::delivery_log;
