@@ -79,13 +79,7 @@ impl Service {
         // Whatever was started ends if something else cannot start.
         let stop_on_drop = stop.clone().drop_guard();
         let record_store = open_record_store(&config, &targets, &self_telemetry, &stop);
-        let receiver = match (&config.receive, &record_store) {
-            (Some(receive), Some(store)) => {
-                let receiver = Receiver::open(receive, store, targets.clone(), self_telemetry.clone())?;
-                Some((listen(&receive.listen, "receive.listen").await?, receiver))
-            }
-            _ => None,
-        };
+        let receiver = open_receiver(&config, record_store.as_ref(), &targets, &self_telemetry).await?;
 
         let targets_changed = Arc::new(Notify::new());
         let handles = ReloadHandles {
@@ -230,6 +224,18 @@ fn open_record_store(
         limits: ReceiveLimits::default(),
     };
     Some(Arc::new(RecordStore::new(settings, stop.clone())))
+}
+
+/// Opens the receiver of delivery records and binds its address, if it is enabled.
+async fn open_receiver(
+    config: &Config,
+    store: Option<&Arc<RecordStore>>,
+    targets: &TargetSet,
+    telemetry: &Arc<SelfTelemetry>,
+) -> Result<Option<(TcpListener, Receiver)>, StartError> {
+    let (Some(receive), Some(store)) = (&config.receive, store) else { return Ok(None) };
+    let receiver = Receiver::open(receive, store, targets.clone(), telemetry.clone())?;
+    Ok(Some((listen(&receive.listen, "receive.listen").await?, receiver)))
 }
 
 async fn listen(address: &str, setting: &'static str) -> Result<TcpListener, StartError> {
