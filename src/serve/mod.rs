@@ -9,7 +9,7 @@ pub(crate) mod routes;
 pub use access::control::{Access, TokenUse};
 pub use access::listener_kind::ListenerKind;
 pub use access::rules::AccessError;
-pub(crate) use http::connection::serve;
+pub(crate) use http::accept::serve;
 pub(crate) use http::connection_client::ConnectionClient;
 pub use limits::server_limits::ServerLimits;
 pub use routes::reload::{Reload, ReloadRequest};

@@ -1,49 +1,41 @@
-//! Accepts connections within limits, serves them by HTTP/1.1 or, over TLS, HTTP/2, and closes those that are too slow.
+//! A connection: it is served by HTTP/1.1 or, over TLS, HTTP/2, and closed if it is too slow.
 
-use super::accept_problem::AcceptProblem;
-use super::activity::{Activity, ResponseGuard, TooSlow};
+use super::activity::{Activity, TooSlow};
 use super::client::Client;
-use super::closed_connections::ClosedConnections;
 use super::connection_client::ConnectionClient;
 use super::host_header::has_valid_host;
+use super::observed_body::ObservedBody;
 use super::observed_stream::ObservedStream;
 use crate::serve::access::authenticate::Admission;
 use crate::serve::access::control::Access;
 use crate::serve::access::rules::Rules;
-use crate::serve::limits::client_quota::{ClientQuota, QuotaPermit, RequestPermit};
+use crate::serve::limits::client_quota::{QuotaPermit, RequestPermit};
 use crate::serve::routes::refusal::Refusal;
 use axum::Router;
-use axum::body::{Body, Bytes};
+use axum::body::Body;
 use axum::extract::Request;
 use axum::http::header::{HeaderValue, X_CONTENT_TYPE_OPTIONS};
 use axum::http::{Method, Version};
 use axum::response::{IntoResponse, Response};
-use http_body::{Body as HttpBody, Frame, SizeHint};
+use http_body::Body as _;
 use hyper::body::Incoming;
 use hyper::server::conn::{http1, http2};
 use hyper::service::{Service, service_fn};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use std::convert::Infallible;
-use std::io;
-use std::pin::{Pin, pin};
+use std::pin::pin;
 use std::sync::Arc;
-use std::task::{Context, Poll, ready};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
-use tokio::net::{TcpListener, TcpStream};
-use tokio::task::JoinSet;
+use tokio::net::TcpStream;
 use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 use tracing::debug;
 
-/// The time for requests in progress to complete at shutdown.
-const DRAIN_DEADLINE: Duration = Duration::from_secs(5);
 /// The size in which data is passed to an HTTP/2 stream, so that its progress can be observed. It is the default maximum size of a
 /// frame.
 const CHUNK_BYTES_MAX: usize = 16 * 1024;
-/// The pause after a failed accept, for example when there are too many open files.
-const ACCEPT_RETRY: Duration = Duration::from_secs(1);
 /// The time for a client to read the alert of a failed handshake.
 const LINGER_MAX: Duration = Duration::from_secs(1);
 /// The maximum bytes that are read from such a client.
@@ -65,69 +57,17 @@ async fn linger(mut stream: impl AsyncRead + AsyncWrite + Unpin) {
     let _ = tokio::time::timeout(LINGER_MAX, drained).await;
 }
 
-/// Serves requests until `stop` is cancelled, and then finishes the requests in progress.
-pub(crate) async fn serve(listener: TcpListener, router: Router, access: Access, stop: CancellationToken) {
-    let limits = access.limits();
-    let quota = ClientQuota::new(limits.connections_max, limits.connections_client_max);
-    let watching = tokio::spawn(access.clone().watch(stop.clone()));
-    let mut connections = JoinSet::new();
-    let mut accept_problem = AcceptProblem::new(access.listener().name());
-    let mut closed = ClosedConnections::new(access.clone());
-    loop {
-        let accepted = tokio::select! {
-            () = stop.cancelled() => break,
-            Some(_) = connections.join_next() => continue,
-            accepted = listener.accept() => accepted,
-        };
-        match accepted {
-            Ok((stream, peer)) => {
-                let now = Instant::now();
-                accept_problem.end(now);
-                closed.end(now);
-                let activity = Activity::new(access.limits());
-                let client = ConnectionClient::admit(&access, &access.rules(), peer, &activity);
-                if let Some(cause) = client.as_ref().map_or_else(|| Some(peer.into()), ConnectionClient::cause_of_displacement) {
-                    closed.note_unauthenticated(cause, now);
-                }
-                let Some(client) = client else {
-                    access.telemetry().access.refused("connections");
-                    continue;
-                };
-                let Some(permit) = quota.try_acquire(peer.into()) else {
-                    access.telemetry().access.refused("connections");
-                    closed.note_new(quota.cause_of_refusal(peer.into()), now);
-                    continue;
-                };
-                let connection = Connection { client, router: router.clone(), access: access.clone(), stop: stop.clone() };
-                connections.spawn(connection.run(stream, activity, permit));
-            }
-            // The client disconnected before its connection was accepted.
-            Err(error) if matches!(error.kind(), io::ErrorKind::ConnectionAborted | io::ErrorKind::ConnectionReset) => {}
-            Err(error) => {
-                accept_problem.start(&error, Instant::now());
-                tokio::time::sleep(ACCEPT_RETRY).await;
-            }
-        }
-    }
-    drop(listener);
-    let drained = async { while connections.join_next().await.is_some() {} };
-    if tokio::time::timeout(DRAIN_DEADLINE, drained).await.is_err() {
-        connections.shutdown().await;
-    }
-    // It stops by itself, too, but shutdown need not wait for it.
-    watching.abort();
-}
-
 /// One connection.
-struct Connection {
-    client: ConnectionClient,
-    router: Router,
-    access: Access,
-    stop: CancellationToken,
+pub(super) struct Connection {
+    pub(super) client: ConnectionClient,
+    pub(super) router: Router,
+    pub(super) access: Access,
+    pub(super) stop: CancellationToken,
 }
 
 impl Connection {
-    async fn run(self, stream: TcpStream, activity: Arc<Activity>, _permit: QuotaPermit) {
+    /// Serves the requests of the connection until its end.
+    pub(super) async fn run(self, stream: TcpStream, activity: Arc<Activity>, _permit: QuotaPermit) {
         // Responses are written in large chunks, and the last one should not be delayed.
         let _ = stream.set_nodelay(true);
         let (access, client) = (self.access.clone(), self.client.clone());
@@ -254,7 +194,7 @@ impl Connection {
         if is_head || response.body().is_end_stream() {
             guard.complete();
         }
-        Ok(response.map(|body| ObservedBody { body, rest: Bytes::new(), chunk_bytes_max, _permit: permit, guard }))
+        Ok(response.map(|body| ObservedBody::new(body, chunk_bytes_max, permit, guard)))
     }
 
     async fn admit(
@@ -287,56 +227,5 @@ impl Connection {
             Ok(response) => response,
             Err(never) => match never {},
         }
-    }
-}
-
-/// The body of a response. The request counts as in progress until its last byte is sent.
-struct ObservedBody {
-    body: Body,
-    /// The part of the last frame that is not passed on yet.
-    rest: Bytes,
-    chunk_bytes_max: usize,
-    _permit: Option<RequestPermit>,
-    guard: ResponseGuard,
-}
-
-impl HttpBody for ObservedBody {
-    type Data = Bytes;
-    type Error = axum::Error;
-
-    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
-        if self.rest.is_empty() {
-            let frame = ready!(Pin::new(&mut self.body).poll_frame(cx));
-            match frame.map(|frame| frame.map(Frame::into_data)) {
-                Some(Ok(Ok(data))) => self.rest = data,
-                Some(Ok(Err(other))) => return Poll::Ready(Some(Ok(other))),
-                Some(Err(error)) => return Poll::Ready(Some(Err(error))),
-                None => {
-                    self.guard.complete();
-                    return Poll::Ready(None);
-                }
-            }
-        }
-        let bytes = self.rest.len().min(self.chunk_bytes_max);
-        let chunk = self.rest.split_to(bytes);
-        self.guard.note_accepted(bytes);
-        if self.is_end_stream() {
-            self.guard.complete();
-        }
-        Poll::Ready(Some(Ok(Frame::data(chunk))))
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.rest.is_empty() && self.body.is_end_stream()
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        let (body, rest) = (self.body.size_hint(), self.rest.len() as u64);
-        let mut hint = SizeHint::new();
-        hint.set_lower(body.lower() + rest);
-        if let Some(upper) = body.upper() {
-            hint.set_upper(upper + rest);
-        }
-        hint
     }
 }
