@@ -34,7 +34,8 @@ pub(super) fn names(source: &Source) -> impl Iterator<Item = &'static str> {
     parts.chain(source.hook.map(|_| deliveries::PART))
 }
 
-/// Decodes the parts: the required part, then the optional ones, each with its credentials; and those that are not polled. `own_keys` are the credentials that the target does not inherit.
+/// Decodes the parts: the required part, then the optional ones, each with its credentials; and those that are not polled. `own_keys` are the
+/// credentials that the target does not inherit.
 pub(super) fn decode(
     decoder: &mut Decoder<'_>,
     location: &Location,
@@ -83,6 +84,14 @@ pub(super) fn decode(
         }
         return parts;
     }
+    check_credentials(decoder, &found, source, own_keys, location);
+    // The delivery log is not part of a poll.
+    let polled = |(_, part): (Location, TargetPart)| source.part(part.part.name).is_some().then_some(part);
+    TargetParts { polled: found.into_iter().filter_map(polled).collect(), ..parts }
+}
+
+/// Checks that each part has the credentials that it needs, and that a part uses those of the target.
+fn check_credentials(decoder: &mut Decoder<'_>, found: &[(Location, TargetPart)], source: &Source, own_keys: &[&str], location: &Location) {
     for (i, (location, part)) in found.iter().enumerate() {
         if let Some(missing) = part.credentials.missing_keys(part.part.credential) {
             let subject = if i > 0 { format!("part {} of {}", part.part.name, source.name) } else { source.name.to_owned() };
@@ -98,18 +107,13 @@ pub(super) fn decode(
             decoder.warn(location, format!("{key} is not used by {}", source.name));
         }
     }
-    // The delivery log is not part of a poll.
-    let polled = |(_, part): (Location, TargetPart)| source.part(part.part.name).is_some().then_some(part);
-    TargetParts { polled: found.into_iter().filter_map(polled).collect(), ..parts }
 }
 
 /// Returns `true` if the target itself, and not `defaults`, has the part of the records that the mail system sends.
 pub(super) fn has_deliveries(decoder: &mut Decoder<'_>, item: Option<&Item<'_>>) -> bool {
-    let problems = decoder.problems.len();
-    let has = item.is_some_and(|item| decoder.names_or_map(item).iter().any(|(name, item)| *name == deliveries::PART && !item.inherited));
-    // They are reported when the parts are decoded.
-    decoder.problems.truncate(problems);
-    has
+    // Problems are reported when the parts are decoded.
+    let entries = item.map(|item| decoder.without_problems(|decoder| decoder.names_or_map(item))).unwrap_or_default();
+    entries.iter().any(|(name, item)| *name == deliveries::PART && !item.inherited)
 }
 
 fn suggest_part(name: &str, source: &Source) -> String {

@@ -66,6 +66,15 @@ impl Decoder<'_> {
         self.warnings.push(warning);
     }
 
+    /// Decodes a value without reporting its problems.
+    pub(crate) fn without_problems<T>(&mut self, decode: impl FnOnce(&mut Self) -> T) -> T {
+        let (problems, warnings) = (self.problems.len(), self.warnings.len());
+        let value = decode(self);
+        self.problems.truncate(problems);
+        self.warnings.truncate(warnings);
+        value
+    }
+
     fn located(&self, location: &Location, message: String) -> Problem {
         let column = location.column.filter(|_| self.positions == Positions::Columns);
         Problem { file: self.file_of(location).to_owned(), line: location.line, column, path: location.path.clone(), message }
