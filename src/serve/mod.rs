@@ -4,6 +4,8 @@ pub(crate) mod access;
 pub(crate) mod http;
 pub(crate) mod limits;
 mod page;
+pub(crate) mod refusal;
+mod rendering;
 pub(crate) mod routes;
 
 pub use access::control::{Access, TokenUse};
@@ -21,8 +23,7 @@ use axum::Router;
 use axum::http::StatusCode;
 use axum::routing::{get, post};
 use limits::scrape_queue::ScrapeQueue;
-use routes::logged_conflicts::LoggedConflicts;
-use routes::rendered::RenderedPages;
+use rendering::{LoggedConflicts, RenderedPages};
 use routes::{config, health, metrics, poll, reload, service_discovery, targets};
 use std::net::SocketAddr;
 use std::sync::Arc;

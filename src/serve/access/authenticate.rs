@@ -10,7 +10,7 @@ use super::bearer::{self, Bearer};
 use super::control::Access;
 use super::rules::Rules;
 use crate::serve::http::client::address;
-use crate::serve::routes::refusal::Refusal;
+use crate::serve::refusal::Refusal;
 use axum::http::header::{AUTHORIZATION, HeaderMap, HeaderValue};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;

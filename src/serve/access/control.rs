@@ -14,7 +14,7 @@ use crate::serve::limits::client_quota::ClientQuota;
 use crate::serve::limits::rate_limit::{ClientRateLimits, GlobalRateLimit, RateLimit};
 use crate::serve::limits::server_limits::ServerLimits;
 use crate::serve::limits::unauthenticated::{AuthenticatedClients, UnauthenticatedConnections};
-use crate::serve::routes::refusal::Refusal;
+use crate::serve::refusal::Refusal;
 use crate::telemetry::SelfTelemetry;
 use jiff::Timestamp;
 use parking_lot::{Mutex, MutexGuard};

@@ -10,7 +10,7 @@ use crate::serve::access::authenticate::Admission;
 use crate::serve::access::control::Access;
 use crate::serve::access::rules::Rules;
 use crate::serve::limits::client_quota::{QuotaPermit, RequestPermit};
-use crate::serve::routes::refusal::Refusal;
+use crate::serve::refusal::Refusal;
 use axum::Router;
 use axum::body::Body;
 use axum::extract::Request;

@@ -6,14 +6,13 @@
 //! that has no reading by then is reported as down; the metrics of all other targets are complete.
 
 use super::TARGET_NOT_FOUND;
-use super::page_cache::PageKey;
-use super::refusal::Refusal;
-use super::rendered::Rendered;
 use super::scrape_request::{ScrapeRequest, WAIT_MIN};
 use crate::export::exposition::{self, ExpositionWriter, Format, PageSettings, ReservedNames, Section};
 use crate::poll::{Reading, ScraperId};
 use crate::serve::AppState;
 use crate::serve::http::body::{ChunkSink, IncompleteBody, streamed};
+use crate::serve::refusal::Refusal;
+use crate::serve::rendering::{PageKey, Rendered};
 use crate::telemetry::{CollectedTarget, Identity};
 use axum::body::Body;
 use axum::extract::{Query, State};

@@ -92,7 +92,7 @@ impl PageReader {
     ///
     /// # Errors
     /// The page will not be completed.
-    pub(super) fn send(self, to: &mut dyn ChunkSink) -> Result<(), IncompleteBody> {
+    pub(in crate::serve) fn send(self, to: &mut dyn ChunkSink) -> Result<(), IncompleteBody> {
         for index in 0.. {
             let Some(chunk) = self.chunk(index, to)? else { break };
             // All scrapers share the memory of the page.

@@ -18,9 +18,9 @@ const TOO_LARGE_MAX: usize = 1000;
 /// The identity of a page, whose readings change.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct PageKey {
-    pub(super) settings: PageSettings,
+    pub(in crate::serve) settings: PageSettings,
     /// The only target on the page. `None`: all targets.
-    pub(super) target: Option<String>,
+    pub(in crate::serve) target: Option<String>,
 }
 
 /// The last rendering of each page.

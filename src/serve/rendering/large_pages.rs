@@ -28,7 +28,7 @@ pub(crate) struct LargePageGuard(Arc<AtomicBool>);
 
 impl LargePageGuard {
     /// Returns true if the response must end.
-    pub(super) fn is_aborted(&self) -> bool {
+    pub(in crate::serve) fn is_aborted(&self) -> bool {
         self.0.load(Ordering::Relaxed)
     }
 }
