@@ -3,10 +3,10 @@
 pub(crate) mod access;
 pub(crate) mod http;
 pub(crate) mod limits;
-mod page;
 pub(crate) mod refusal;
 mod rendering;
 pub(crate) mod routes;
+mod status_page;
 
 pub use access::control::{Access, TokenUse};
 pub use access::listener_kind::ListenerKind;
@@ -124,10 +124,10 @@ impl AppState {
 
     fn router(self) -> Router {
         Router::new()
-            .route("/", get(page::index))
-            .route("/page.css", get(page::style))
-            .route("/page.js", get(page::script))
-            .route("/icon.svg", get(page::icon))
+            .route("/", get(status_page::index))
+            .route("/page.css", get(status_page::style))
+            .route("/page.js", get(status_page::script))
+            .route("/icon.svg", get(status_page::icon))
             .route("/metrics", get(metrics::metrics))
             .route("/metrics.json", get(metrics::json))
             .route("/probe", get(metrics::probe))

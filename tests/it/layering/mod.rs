@@ -111,7 +111,7 @@ const OWNERS: &[(&str, &[&str])] = &[
     ),
     ("serde_json_path", &["format/json_paths/path.rs"]),
     ("axum", &["serve/", "receive/", "simulate/"]),
-    ("askama", &["serve/page/"]),
+    ("askama", &["serve/status_page/"]),
     ("clap*", &["app/", "main.rs"]),
     // config/pem.rs reads certificate files, so that an invalid one is a configuration error. The health check recognizes that it is rejected
     // because it has no client certificate. simulate/listener.rs is a TLS server.

@@ -33,7 +33,7 @@ const MANY: usize = 100;
 
 /// The whole page.
 #[derive(Debug, Template)]
-#[template(config = "src/serve/page/askama.toml", path = "page.html")]
+#[template(config = "src/serve/status_page/askama.toml", path = "page.html")]
 pub(super) struct PageView {
     pub version: &'static str,
     pub asset: &'static str,

@@ -2,7 +2,7 @@
 use super::*;
 use crate::config::{Environment, parse};
 use crate::poll::Limits;
-use crate::serve::page::concern::ConcernKind;
+use crate::serve::status_page::concern::ConcernKind;
 use crate::telemetry::StalenessRule;
 use std::sync::Arc;
 use std::time::Instant;
