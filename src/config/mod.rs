@@ -50,7 +50,7 @@ mod server_tls;
 mod shard;
 mod systems_files;
 mod target;
-mod target_list;
+mod target_context;
 mod targets_files;
 mod targets_http;
 mod telemetry;

@@ -4,7 +4,7 @@ use super::decode::Decoder;
 use super::load::{decode_list, read_text};
 use super::map::{Item, Location};
 use super::path_patterns::PathPatterns;
-use super::target_list::TargetListContext;
+use super::target_context::TargetListContext;
 use super::{Problem, Problems, Target, yaml};
 use std::fmt;
 use std::path::{Path, PathBuf};

@@ -15,7 +15,7 @@ use super::load::{decode_maps, is_within_limit};
 use super::map::{Item, Location};
 use super::request::{headers, http_url};
 use super::schema::TARGETS_HTTP;
-use super::target_list::TargetListContext;
+use super::target_context::TargetListContext;
 use super::{Credentials, Problem, Problems, Secret, Target, Tls};
 use crate::net::masked_url;
 use crate::source::Credential;
