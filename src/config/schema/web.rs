@@ -21,6 +21,6 @@ pub static HTTP_SERVER: &[Key] = &[
 
 /// `rate_limit:`
 pub static WEB_RATE_LIMIT: &[Key] = &[
-    key("interval", Shape::Duration(Duration::ZERO..=Duration::from_secs(3600)), NONE, "The time between two requests; 0 is no limit."),
+    key("interval", Shape::Duration(Duration::ZERO..=Duration::from_secs(3600)), NONE, "The time between two requests; 0 means unlimited."),
     key("burst", Shape::Integer(0..=1_000_000), Required, "The requests that are accepted at once."),
 ];
