@@ -149,7 +149,7 @@ impl Service {
         }
     }
 
-    /// Returns the status of the push, if it is enabled.
+    /// For tests: the status of the push, if it is enabled.
     #[must_use]
     pub fn push_status(&self) -> Option<PushStatus> {
         self.export_queue.as_ref().map(|queue| queue.status())

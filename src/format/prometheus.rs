@@ -57,10 +57,8 @@ pub fn read(body: String) -> Result<Families, ReadError> {
 }
 
 /// Reads a response whose format is not declared, of a server that may not end its last line with a line feed.
-///
-/// # Errors
-/// The errors of [`read_as`].
-pub fn read_unterminated(body: String) -> Result<Families, ReadError> {
+#[cfg(test)]
+pub(crate) fn read_unterminated(body: String) -> Result<Families, ReadError> {
     read_as(None, LastLine::MayLackLineFeed, body)
 }
 

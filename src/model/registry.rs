@@ -3,7 +3,7 @@
 //! The files are the source of the vocabulary. The tables of [`vocabulary`](super::vocabulary), [`FIELDS`](super::FIELDS) and the self-metrics are
 //! compared with them by `tests/it/registry.rs`; `postmeter metrics --format semconv` prints them.
 
-/// The version of the conventions. It changes with every rename, which `docs/schema` describes.
+/// For tests: the version of the conventions. It changes with every rename, which `docs/schema` describes.
 pub const SCHEMA_VERSION: &str = "0.2.0";
 
 /// The schema URL of the resource and the canonical scope (OpenTelemetry's telemetry schemas): the address of the file with the renames.

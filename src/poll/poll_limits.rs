@@ -63,7 +63,7 @@ impl Limits {
         Self { state_dir: directory.map(Into::into), ..self }
     }
 
-    /// Changes the memory limit of readings.
+    /// For tests: changes the memory limit of readings.
     #[must_use]
     pub fn with_readings_bytes_max(self, bytes_max: usize) -> Self {
         Self { readings: MemoryBudget::new(bytes_max), ..self }

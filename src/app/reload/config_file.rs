@@ -41,7 +41,7 @@ impl ConfigFile {
         }
     }
 
-    /// Sets the time between two checks of the file and of `targets_files`.
+    /// For tests: sets the time between two checks of the file and of `targets_files`.
     #[must_use]
     pub fn with_check_interval(self, check_interval: Duration) -> Self {
         Self { check_interval, ..self }

@@ -71,7 +71,7 @@ impl PostfixLog {
         Self { zone, messages: MessageTable::default(), equal_lines: EqualLines::default(), last_has_no_record: false }
     }
 
-    /// Creates a reader without state. Times without a zone are in UTC.
+    /// For tests: creates a reader without state. Times without a zone are in UTC.
     #[must_use]
     pub fn in_utc() -> Self {
         Self::new(TimeZone::UTC)
