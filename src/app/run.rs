@@ -39,7 +39,8 @@ pub(super) async fn run(args: RunArgs, log_level: Option<LogLevel>) -> Result<()
     let scheme = config.export.prometheus.as_ref().and_then(Prometheus::server_tls).map_or("http", |_| "https");
     let receive_scheme = config.receive.as_ref().and_then(|receive| receive.tls.as_ref()).map_or("http", |_| "https");
     let state_dir = config.state_dir.clone();
-    // It reads files. On a thread of the runtime, one that does not respond would also hold up the signals, if there is only one such thread.
+    // It reads files. On a thread of the runtime, one that does not respond would also hold up the signals, if there is only one such
+    // thread.
     let runtime = Handle::current();
     let start = spawn_blocking(move || runtime.block_on(Service::start(config, telemetry, "export.prometheus.listen")));
     let Some(mut service) = started(start, &mut stop, state_dir.as_deref()).await? else { return Ok(()) };
@@ -82,8 +83,9 @@ async fn started(
     stop: &mut StopSignals,
     state_dir: Option<&Path>,
 ) -> Result<Option<Service>, AppError> {
-    let place = state_dir.map_or_else(|| "the configuration names".to_owned(), |path| format!("are in state_dir {}", path.display()));
-    let cause = format!("files that {place} do not respond; check for a lost network mount");
+    let of_configuration = || "files that the configuration names".to_owned();
+    let files = state_dir.map_or_else(of_configuration, |path| format!("files that are in state_dir {}", path.display()));
+    let cause = format!("{files} do not respond; check for a lost network mount");
     let panicked = |error| AppError::Other(format!("the start panicked, please report it: {error}"));
     let signal = tokio::select! {
         started = &mut start => return Ok(Some(started.map_err(panicked)??)),
