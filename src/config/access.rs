@@ -227,8 +227,8 @@ fn decode_networks(decoder: &mut Decoder<'_>, item: &Item<'_>, max: usize) -> Ve
     networks
 }
 
-/// Returns an IPv4 network that is written as a part of `::ffff:0:0/96` (RFC 4291, section 2.5.5.2) in its usual form. Addresses of clients have
-/// that form.
+/// Returns an IPv4 network that is written as a part of `::ffff:0:0/96` (RFC 4291, section 2.5.5.2) in its usual form. Addresses of clients
+/// have that form.
 fn unmapped(network: IpNet) -> IpNet {
     let mapped = match network {
         IpNet::V6(v6) => v6.addr().to_ipv4_mapped().zip(v6.prefix_len().checked_sub(96)),

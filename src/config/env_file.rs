@@ -2,13 +2,14 @@
 //!
 //! # Format
 //!
-//! One `NAME=VALUE` a line; empty lines and lines that begin with `#` or `;` are ignored; a backslash at the end of an unquoted or double-quoted
-//! line continues it. A value that begins with `"` or `'` is quoted, and another quoted or unquoted piece may follow: `"a" 'b'` is `ab`. Once
-//! an unquoted value has begun, quotes are ordinary characters: `a'b'` has both quotes. In double quotes a backslash escapes `"`, `\`, `` ` ``
-//! and `$`; outside quotes it escapes any character. White space around an unquoted value does not belong to it. `$` is an ordinary character.
+//! One `NAME=VALUE` a line; empty lines and lines that begin with `#` or `;` are ignored; a backslash at the end of an unquoted or
+//! double-quoted line continues it. A value that begins with `"` or `'` is quoted, and another quoted or unquoted piece may follow:
+//! `"a" 'b'` is `ab`. Once an unquoted value has begun, quotes are ordinary characters: `a'b'` has both quotes. In double quotes a
+//! backslash escapes `"`, `\`, `` ` `` and `$`; outside quotes it escapes any character. White space around an unquoted value does not
+//! belong to it. `$` is an ordinary character.
 //!
-//! systemd ignores lines without `=` and invalid names, and closes quotes at the end of the file. Here these are errors, because a secret would be
-//! missing or wrong.
+//! systemd ignores lines without `=` and invalid names, and closes quotes at the end of the file. Here these are errors, because a secret
+//! would be missing or wrong.
 
 use super::{Environment, Problem, Problems};
 use crate::net::explain_denied_access;

@@ -27,8 +27,8 @@ const LOGS_PATH: &str = "/v1/logs";
 #[derive(Clone, Debug, PartialEq)]
 pub struct Otlp {
     /// Key `endpoint`: a URL whose scheme determines whether TLS is used. A URL without a scheme is HTTPS or HTTP as
-    /// `OTEL_..._INSECURE` determines, and rejected in the file if that is not set. With `http/protobuf`, `/v1/metrics` is appended unless the path ends in it;
-    /// `OTEL_EXPORTER_OTLP_METRICS_ENDPOINT` is used unchanged.
+    /// `OTEL_..._INSECURE` determines, and rejected in the file if that is not set. With `http/protobuf`, `/v1/metrics` is appended unless
+    /// the path ends in it; `OTEL_EXPORTER_OTLP_METRICS_ENDPOINT` is used unchanged.
     pub endpoint: String,
     /// Key `protocol`, or `OTEL_..._PROTOCOL`: the transport.
     pub protocol: Protocol,

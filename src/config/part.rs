@@ -34,8 +34,8 @@ pub(super) fn names(source: &Source) -> impl Iterator<Item = &'static str> {
     parts.chain(source.hook.map(|_| deliveries::PART))
 }
 
-/// Decodes the parts: the required part, then the optional ones, each with its credentials; and those that are not polled. `own_keys` are the
-/// credentials that the target does not inherit.
+/// Decodes the parts: the required part, then the optional ones, each with its credentials; and those that are not polled. `own_keys` are
+/// the credentials that the target does not inherit.
 pub(super) fn decode(
     decoder: &mut Decoder<'_>,
     location: &Location,

@@ -1,7 +1,7 @@
 //! The start position of a log that has never been read, derived from the records that it already has. Pure.
 //!
-//! "From now on" is a time of the server's clock, which is not known. The newest record of the log takes its place: records that the log has
-//! at the first poll are known, and all others are new, even if their time is before the present time of Postmeter's clock.
+//! "From now on" is a time of the server's clock, which is not known. The newest record of the log takes its place: records that the log
+//! has at the first poll are known, and all others are new, even if their time is before the present time of Postmeter's clock.
 
 use crate::model::{Record, RecordPage};
 

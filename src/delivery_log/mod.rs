@@ -1,7 +1,7 @@
 //! Delivery logs: each record is sent once from a mail server to the receiver, which acknowledges it.
 //!
-//! A [`Follower`] reads a target's log on a timer of its own and queues the new records; a [`Feed`] is the output of that queue. Nothing here
-//! depends on the mail system: [`crate::poll::RecordReader`] reads the pages.
+//! A [`Follower`] reads a target's log on a timer of its own and queues the new records; a [`Feed`] is the output of that queue. Nothing
+//! here depends on the mail system: [`crate::poll::RecordReader`] reads the pages.
 //!
 //! # The cursor follows the acknowledgement
 //!
@@ -16,8 +16,8 @@
 //!
 //! # Start of the first poll
 //!
-//! The server's clock, which may be behind, determines the start: records that its log has at the first poll are known from then on, and all
-//! others are new, whatever their time.
+//! The server's clock, which may be behind, determines the start: records that its log has at the first poll are known from then on, and
+//! all others are new, whatever their time.
 //!
 //! # A full queue stops the reading
 //!
@@ -25,8 +25,8 @@
 //!
 //! # Records that the receiver rejects are skipped
 //!
-//! A batch that the receiver rejects permanently (see [`crate::export::otlp::SendError`]) is counted and logged. Otherwise one invalid batch
-//! would stop the log for ever. Rejected credentials do not count as that: an operator can fix them, and the log waits until then.
+//! A batch that the receiver rejects permanently (see [`crate::export::otlp::SendError`]) is counted and logged. Otherwise one invalid
+//! batch would stop the log for ever. Rejected credentials do not count as that: an operator can fix them, and the log waits until then.
 
 mod cursor;
 mod feed;
@@ -93,7 +93,8 @@ pub fn resume(collected: &CollectedTarget, state_dir: &Path) {
     }
 }
 
-/// Opens the delivery log of a target. Returns the follower, the feed and the key of the hashes, or `None` if the log is not to be followed.
+/// Opens the delivery log of a target. Returns the follower, the feed and the key of the hashes, or `None` if the log is not to be
+/// followed.
 ///
 /// # Errors
 /// The state file that cannot be used.

@@ -13,8 +13,8 @@
 //!
 //! # A window that times out is shortened
 //!
-//! A server may need so long to search a week that the request times out. Each attempt costs the whole timeout and a longer pause, so such a
-//! window is quartered, and the following windows grow slowly.
+//! A server may need so long to search a week that the request times out. Each attempt costs the whole timeout and a longer pause, so such
+//! a window is quartered, and the following windows grow slowly.
 
 use super::page_shape::PageShape;
 use super::rounds::Rounds;

@@ -1,6 +1,7 @@
 //! Files in `state_dir`: one cursor for each target, and files that one process at a time uses.
 //!
-//! After a crash there is either the old file or the new one ([`replace_private_file`]). Only one process at a time holds the lock of a target.
+//! After a crash there is either the old file or the new one ([`replace_private_file`]). Only one process at a time holds the lock of a
+//! target.
 
 use super::cursor::{Cursor, CursorError};
 use crate::model::unix_seconds;
@@ -115,8 +116,8 @@ impl StateFile {
     ///
     /// # The log of the cursor
     ///
-    /// A target may have been pointed at another server under its old name. The position in the log of the other server is meaningless then,
-    /// so the file is quarantined. A file of the first format, which does not name its log, is accepted.
+    /// A target may have been pointed at another server under its old name. The position in the log of the other server is meaningless
+    /// then, so the file is quarantined. A file of the first format, which does not name its log, is accepted.
     pub(super) fn open(directory: &Path, target: &str, log: &str, overlap: Duration) -> Result<(Self, Option<Cursor>), StateError> {
         create_directory(directory)?;
         let path = path(directory, target);

@@ -1,7 +1,7 @@
 //! Repairs of invalid responses: a closed set of kinds, each counted in `postmeter.poll.repairs{postmeter.repair.kind}`.
 
-/// Defines [`Repair`]: of each kind its name, the value of `postmeter.repair.kind`, and a description of the invalid input and of what happens
-/// to it, as one phrase.
+/// Defines [`Repair`]: of each kind its name, the value of `postmeter.repair.kind`, and a description of the invalid input and of what
+/// happens to it, as one phrase.
 macro_rules! repairs {
     ($($kind:ident = $name:literal: $description:literal;)*) => {
         /// A kind of invalid input, and how it is handled.

@@ -1,4 +1,5 @@
-//! The reason why a file cannot be opened although it exists: in a container, the user of Postmeter is often not the owner of a mounted file.
+//! The reason why a file cannot be opened although it exists: in a container, the user of Postmeter is often not the owner of a mounted
+//! file.
 
 use rustix::process::geteuid;
 use std::io::{Error, ErrorKind};

@@ -3,8 +3,8 @@
 use std::borrow::Cow;
 use std::fmt::{self, Write as _};
 
-/// Returns true for characters that a terminal does not simply display: control characters, line and paragraph separators, marks that change
-/// the direction of text (bidi), and invisible characters.
+/// Returns true for characters that a terminal does not simply display: control characters, line and paragraph separators, marks that
+/// change the direction of text (bidi), and invisible characters.
 #[must_use]
 pub fn is_unprintable(c: char) -> bool {
     c.is_control()
@@ -39,8 +39,8 @@ impl<'t> Escaped<'t> {
         Self { text, keep: |c| matches!(c, '\n' | '\t') }
     }
 
-    /// A line of a log formatter. Control characters are kept: the formatter writes its own (colors, the end of the line) and has escaped all
-    /// others.
+    /// A line of a log formatter. Control characters are kept: the formatter writes its own (colors, the end of the line) and has escaped
+    /// all others.
     #[must_use]
     pub const fn formatted(text: &'t str) -> Self {
         Self { text, keep: char::is_control }

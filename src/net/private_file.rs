@@ -18,8 +18,8 @@ pub fn create_private_directory(directory: &Path) -> io::Result<()> {
     DirBuilder::new().recursive(true).mode(PRIVATE_DIRECTORY_MODE).create(directory)
 }
 
-/// Replaces the content of a file. It is written under another name, synced and renamed, and then the directory is synced: after a crash there is
-/// either the old content or the new one. If that fails, the file with the other name is removed.
+/// Replaces the content of a file. It is written under another name, synced and renamed, and then the directory is synced: after a crash
+/// there is either the old content or the new one. If that fails, the file with the other name is removed.
 ///
 /// # Errors
 /// The error of the file system.

@@ -7,7 +7,8 @@
 //!
 //! A server may return a secret unchanged, percent-encoded, as HTML, as a JSON string, in Base64, in another case, or in any combination of
 //! these. So the text is decoded step by step and searched after each step, and matches are replaced in the original text. Base64 and
-//! hexadecimal forms are also searched for directly, because they may begin anywhere in a longer run of characters, and their case may change.
+//! hexadecimal forms are also searched for directly, because they may begin anywhere in a longer run of characters, and their case may
+//! change.
 //!
 //! # Truncated text
 //!
@@ -55,7 +56,8 @@ impl std::fmt::Debug for Needle {
 
 impl Redactor {
     /// Redacts the secrets of requests with these headers to these URLs. Of a header: its value, the value without the scheme, and the
-    /// password of a pair of name and password, or the value of a cookie. Of a URL: the password, the query, and path segments that look random.
+    /// password of a pair of name and password, or the value of a cookie. Of a URL: the password, the query, and path segments that look
+    /// random.
     #[must_use]
     pub fn new<'a, 'u>(headers: impl IntoIterator<Item = &'a HeaderValue>, urls: impl IntoIterator<Item = &'u str>) -> Self {
         let mut secrets = Vec::new();

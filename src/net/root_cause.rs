@@ -14,8 +14,8 @@ pub(crate) fn root_cause(error: &dyn Error) -> String {
     cause.to_string()
 }
 
-/// The text of a cause, to compare it with another occurrence. It has no digits, because times, durations and ports differ each time, and is
-/// the same for each kind of a lost connection.
+/// The text of a cause, to compare it with another occurrence. It has no digits, because times, durations and ports differ each time, and
+/// is the same for each kind of a lost connection.
 pub(crate) fn stable_cause(text: &str) -> String {
     let lower = text.to_lowercase();
     match LOST_CONNECTION.iter().any(|part| lower.contains(part)) {

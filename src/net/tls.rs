@@ -18,7 +18,8 @@ use tonic::transport::{Certificate, ClientTlsConfig, Identity};
 
 /// The largest file of certificates. That of the authorities of a system has a quarter of a megabyte.
 const FILE_BYTES_MAX: u64 = 16 * 1024 * 1024;
-/// The time in which further clients get the same configuration: those of one start or reload. Later ones read the system's authorities again.
+/// The time in which further clients get the same configuration: those of one start or reload. Later ones read the system's authorities
+/// again.
 const SHARED_FOR: Duration = Duration::from_secs(60);
 /// Servers whose TLS sessions are remembered and resumed.
 const SERVERS_MAX: usize = 2048;

@@ -15,8 +15,8 @@ use tokio::time::timeout;
 
 /// The longest time in which a sender sends nothing.
 const STALL_MAX: Duration = Duration::from_secs(4);
-/// The smallest rate of a body whose signature is not verified yet: slower than any line of a mail server, and fast enough that a client cannot
-/// occupy its place with a few bytes.
+/// The smallest rate of a body whose signature is not verified yet: slower than any line of a mail server, and fast enough that a client
+/// cannot occupy its place with a few bytes.
 const UNVERIFIED_BYTES_PER_SECOND_MIN: u32 = 16 * 1024;
 /// The longest time of a body.
 const BODY_TIME_MAX: Duration = Duration::from_secs(30);

@@ -42,8 +42,8 @@ pub(super) struct Submission {
     pub intake: Arc<Intake>,
     pub records: Vec<(RecordUid, Record)>,
     pub received_at: SystemTime,
-    /// The resources of the request, occupied until its records are durable or rejected, even if its sender has got its response. `None` for
-    /// records of a file.
+    /// The resources of the request, occupied until its records are durable or rejected, even if its sender has got its response. `None`
+    /// for records of a file.
     pub resources: Option<Arc<RequestResources>>,
     /// Gets `true` once the records are durable, or `false` if they could not be stored.
     pub durable: oneshot::Sender<bool>,
@@ -130,7 +130,8 @@ impl Committer {
             if is_durable {
                 self.count_part(collected, intake, part).await;
             } else if part.len() > PART_RECORDS_MIN {
-                // All of it may need more than the whole space. A part is recognized when the sender tries again, so each attempt gets further.
+                // All of it may need more than the whole space. A part is recognized when the sender tries again, so each attempt gets
+                // further.
                 parts.push(part.split_off(part.len() / 2));
                 parts.push(part);
             } else {

@@ -8,7 +8,8 @@ use tokio::sync::Semaphore;
 use tokio::task::spawn_blocking;
 use tokio::time::timeout;
 
-/// The longest wait for a journal. Half of the time in which a sender expects a response, so that the requests of other targets are in time.
+/// The longest wait for a journal. Half of the time in which a sender expects a response, so that the requests of other targets are in
+/// time.
 const JOURNAL_WAIT_MAX: Duration = Duration::from_secs(2);
 /// The largest number of journals that may not respond at the same time. With more, all further ones fail at once.
 const THREADS_MAX: usize = 8;

@@ -25,8 +25,8 @@ pub struct ReceiveLimits {
     /// The part of it for clients that have not authenticated before. A whole body of every system fits.
     pub unknown_bodies_bytes_max: usize,
     /// Concurrent requests that only a signature authenticates, of clients that have authenticated before, until it is verified. Together
-    /// with [`Self::unknown_requests_max`] far fewer than the listener's requests, the rest of which is left to senders with a credential in
-    /// the headers.
+    /// with [`Self::unknown_requests_max`] far fewer than the listener's requests, the rest of which is left to senders with a credential
+    /// in the headers.
     pub unverified_requests_max: usize,
     /// Those of one client, which may be a proxy.
     pub unverified_requests_client_max: usize,

@@ -8,9 +8,9 @@
 //!
 //! # Status codes
 //!
-//! 200; 401 without a valid credential; 404 for an unknown target; 415 for a `Content-Encoding` other than gzip; 400 for a body that cannot be
-//! decompressed; and 503 for everything that a later attempt can change, because senders give up at other codes. An item of an authenticated
-//! request that cannot be read is counted, and the request gets 200, because no retry would change it.
+//! 200; 401 without a valid credential; 404 for an unknown target; 415 for a `Content-Encoding` other than gzip; 400 for a body that cannot
+//! be decompressed; and 503 for everything that a later attempt can change, because senders give up at other codes. An item of an
+//! authenticated request that cannot be read is counted, and the request gets 200, because no retry would change it.
 //!
 //! # Bodies are read whole, and their records page by page
 //!
@@ -20,8 +20,9 @@
 //!
 //! # No queue without bound
 //!
-//! The memory of bodies, the requests of one target and the disk space have limits. A request that exceeds one is rejected with 503 at once;
-//! the sender has a queue of its own. Requests that only a signature authenticates have further limits until their bodies are read. What a request occupies is free when its work has ended, which can be later than its response.
+//! The memory of bodies, the requests of one target and the disk space have limits. A request that exceeds one is rejected with 503 at
+//! once; the sender has a queue of its own. Requests that only a signature authenticates have further limits until their bodies are read.
+//! What a request occupies is free when its work has ended, which can be later than its response.
 
 mod authenticate;
 mod body;

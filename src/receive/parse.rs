@@ -37,8 +37,9 @@ pub(super) struct ParseTask {
 }
 
 impl ParseTask {
-    /// Starts to read, when the target's other bodies have been read and a thread is free. Returns the pages and the thread, which reads until
-    /// the receiver of the pages is dropped. It occupies its slots until it has ended, even if the sender has got its response before.
+    /// Starts to read, when the target's other bodies have been read and a thread is free. Returns the pages and the thread, which reads
+    /// until the receiver of the pages is dropped. It occupies its slots until it has ended, even if the sender has got its response
+    /// before.
     pub(super) async fn start(
         self,
         intake: &Intake,

@@ -26,8 +26,8 @@ use tracing::{error, warn};
 
 /// Bodies and pieces of files that are parsed at the same time. One core is left to polls and scrapes.
 const PARSERS_MAX: usize = 2;
-/// The longest time for the end of the tasks. It is longer than that of the last request, and than a step that fails; but the steps of many targets
-/// may fail.
+/// The longest time for the end of the tasks. It is longer than that of the last request, and than a step that fails; but the steps of many
+/// targets may fail.
 const FINISH_MAX: Duration = Duration::from_secs(6);
 
 /// The settings of the store.

@@ -1,7 +1,7 @@
 //! The newest records of a target on disk, so that they are known after a restart.
 //!
-//! Two files of 8 bytes per record: one that grows, and the previous one, which is replaced when the first is full. They are not synced: the
-//! end of the process loses nothing, and after a power failure a repeated record is exported again, with the same `log.record.uid`.
+//! Two files of 8 bytes per record: one that grows, and the previous one, which is replaced when the first is full. They are not synced:
+//! the end of the process loses nothing, and after a power failure a repeated record is exported again, with the same `log.record.uid`.
 
 use crate::net::{PRIVATE_FILE_MODE, Recent, create_private_directory};
 use std::fs::{self, File, OpenOptions};

@@ -1,5 +1,5 @@
-//! Requests whose signature is the only credential: anybody can send them, and they are authenticated only after the whole body is read. Until
-//! then they have limits of their own, so that they cost neither the targets' slots nor the memory of authenticated requests.
+//! Requests whose signature is the only credential: anybody can send them, and they are authenticated only after the whole body is read.
+//! Until then they have limits of their own, so that they cost neither the targets' slots nor the memory of authenticated requests.
 
 use super::ReceiveLimits;
 use super::body_memory::{BodyPool, PoolKind};
@@ -37,8 +37,8 @@ impl UnverifiedRequests {
         }
     }
 
-    /// Admits a request, whose body is also in the pool of all bodies. That of a client that has authenticated before is in its target's pool
-    /// as well; others enter it when they are verified. Returns `None` if there are too many requests.
+    /// Admits a request, whose body is also in the pool of all bodies. That of a client that has authenticated before is in its target's
+    /// pool as well; others enter it when they are verified. Returns `None` if there are too many requests.
     pub(super) fn admit(&self, client: &ConnectionClient, all: &BodyPool, of_target: &BodyPool) -> Option<UnverifiedRequest> {
         let is_known = client.has_authenticated();
         let permit = if is_known { &self.known } else { &self.unknown }.try_acquire(client.client())?;

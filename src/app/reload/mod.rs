@@ -2,15 +2,16 @@
 //!
 //! # Settings that a reload replaces
 //!
-//! Targets with `defaults`, `targets_files` and `targets_http`, the mail systems of `systems_files`, access to the pull endpoint and its TLS, the push interval, and the section `reload`.
-//! Everything is built in [`PreparedReload`] before anything is replaced through [`ReloadHandles`]. An unchanged target keeps its
-//! connections, its reading and its counters, and a reload does not poll it. A scrape in progress finishes with the previous targets.
+//! Targets with `defaults`, `targets_files` and `targets_http`, the mail systems of `systems_files`, access to the pull endpoint and its
+//! TLS, the push interval, and the section `reload`. Everything is built in [`PreparedReload`] before anything is replaced through
+//! [`ReloadHandles`]. An unchanged target keeps its connections, its reading and its counters, and a reload does not poll it. A scrape in
+//! progress finishes with the previous targets.
 //!
 //! # Settings that need a restart
 //!
-//! The listen address, the rest of `export.otlp`, `health`, `receive`, `telemetry` and `state_dir`. Changing them needs another listener or connection while
-//! work is in progress on the old one. A reload that changes them is rejected as a whole, because applying half of a file would leave
-//! the operator with a configuration that no file describes.
+//! The listen address, the rest of `export.otlp`, `health`, `receive`, `telemetry` and `state_dir`. Changing them needs another listener or
+//! connection while work is in progress on the old one. A reload that changes them is rejected as a whole, because applying half of a file
+//! would leave the operator with a configuration that no file describes.
 
 mod config_file;
 mod restart;

@@ -59,8 +59,8 @@ impl LogFile {
         }
     }
 
-    /// Returns `true` if it was written after the other file, by the dates in their names if both have one: the clock may have been set back
-    /// between two rotations. Of files with the same time, the names decide, so that none follows itself.
+    /// Returns `true` if it was written after the other file, by the dates in their names if both have one: the clock may have been set
+    /// back between two rotations. Of files with the same time, the names decide, so that none follows itself.
     pub(super) fn is_after(&self, other: Option<&Self>, other_changed: SystemTime) -> bool {
         match (&self.date, other.and_then(|other| other.date.as_ref())) {
             (Some(own), Some(other)) if own.0 == other.0 => own > other,

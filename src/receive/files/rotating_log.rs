@@ -1,7 +1,7 @@
 //! A log file that is rotated by renaming, or by copying and truncating.
 //!
-//! The file at the position is found by its inode, or else by its beginning among the files next to the log: `mail.log.1` for `mail.log`. It is
-//! read to its end before the file that was written after it. Files that were compressed by gzip are read, too.
+//! The file at the position is found by its inode, or else by its beginning among the files next to the log: `mail.log.1` for `mail.log`.
+//! It is read to its end before the file that was written after it. Files that were compressed by gzip are read, too.
 
 use super::finished_files::FinishedFiles;
 use super::identity::{FileIdentity, Identified as _};

@@ -1,8 +1,8 @@
 //! The segment files of KumoMTA in a directory.
 //!
-//! KumoMTA names a segment by the time at which it was opened, appends to it, and removes the permission to write when it is complete. Several
-//! are open at once if the policy writes types of records to different segments. Segments are read in the order of their names, and those
-//! that were written at the same time in turn, so that records come roughly in the order of time.
+//! KumoMTA names a segment by the time at which it was opened, appends to it, and removes the permission to write when it is complete.
+//! Several are open at once if the policy writes types of records to different segments. Segments are read in the order of their names, and
+//! those that were written at the same time in turn, so that records come roughly in the order of time.
 
 use super::identity::FileIdentity;
 use super::positions::{FilePosition, Positions};

@@ -21,8 +21,8 @@ impl ListenerKind {
         }
     }
 
-    /// Returns true if clients count as unauthenticated until a route reports them: those of `receive`, whose route checks credentials, and all
-    /// probes, which have none, so that idle connections cannot lock out other probes.
+    /// Returns true if clients count as unauthenticated until a route reports them: those of `receive`, whose route checks credentials, and
+    /// all probes, which have none, so that idle connections cannot lock out other probes.
     pub(crate) const fn authenticates_in_routes(self) -> bool {
         matches!(self, Self::Receive | Self::Health)
     }

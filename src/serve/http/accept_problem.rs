@@ -10,8 +10,8 @@ const EMFILE: i32 = 24;
 /// The error number of a system that has too many open files.
 const ENFILE: i32 = 23;
 
-/// The problem of a listener. It lasts until there is no error for a time: while files or memory are scarce, every connection that is closed
-/// allows another one.
+/// The problem of a listener. It lasts until there is no error for a time: while files or memory are scarce, every connection that is
+/// closed allows another one.
 #[derive(Debug)]
 pub(super) struct AcceptProblem {
     listener: &'static str,

@@ -159,8 +159,8 @@ impl Connection {
         debug!(peer = %self.client.peer(), "connection error: {error}");
     }
 
-    /// Checks the rate limit, the length of the path, the header `Host`, the number of concurrent requests and the credential, in this order, and routes the
-    /// request.
+    /// Checks the rate limit, the length of the path, the header `Host`, the number of concurrent requests and the credential, in this
+    /// order, and routes the request.
     async fn respond(&self, request: hyper::Request<Incoming>, activity: Arc<Activity>) -> Result<Response<ObservedBody>, Infallible> {
         let mut guard = activity.begin_request();
         let client = self.client.client();

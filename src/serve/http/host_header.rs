@@ -6,8 +6,8 @@ use axum::http::{HeaderValue, Version};
 /// The characters of a host and port besides letters and digits ([RFC 3986](https://www.rfc-editor.org/rfc/rfc3986#section-3.2.2)).
 const SYMBOLS: &[u8] = b"-._~%!$&'()*+,;=:[]";
 
-/// Returns `false` for a request that [RFC 9112](https://www.rfc-editor.org/rfc/rfc9112#section-3.2) requires to be rejected: one of HTTP/1.1
-/// without the header, and one of any version with more than one, or with a value that is not a host. It may be empty.
+/// Returns `false` for a request that [RFC 9112](https://www.rfc-editor.org/rfc/rfc9112#section-3.2) requires to be rejected: one of
+/// HTTP/1.1 without the header, and one of any version with more than one, or with a value that is not a host. It may be empty.
 pub(super) fn has_valid_host(version: Version, headers: &HeaderMap) -> bool {
     let mut values = headers.get_all(HOST).iter();
     match (values.next(), values.next()) {

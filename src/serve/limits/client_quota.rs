@@ -27,8 +27,8 @@ pub(crate) struct QuotaPermit {
     client: Client,
 }
 
-/// The permit of a request, which all that works for the request shares: after a client has disconnected, its request counts until the thread
-/// that writes the response has noticed it. Otherwise, a client could occupy all threads by requests that it abandons.
+/// The permit of a request, which all that works for the request shares: after a client has disconnected, its request counts until the
+/// thread that writes the response has noticed it. Otherwise, a client could occupy all threads by requests that it abandons.
 #[derive(Clone, Debug)]
 pub(crate) struct RequestPermit(#[expect(dead_code, reason = "returned when dropped")] Arc<QuotaPermit>);
 

@@ -18,8 +18,8 @@ pub struct ServerLimits {
     pub unauthenticated_max: usize,
     /// Concurrent unauthenticated connections of one client.
     pub unauthenticated_client_max: usize,
-    /// Concurrent requests, until their responses are sent, and nothing works for them any more. Further ones get status 503. Lower than the
-    /// number of blocking threads of the runtime, because a thread sends each response.
+    /// Concurrent requests, until their responses are sent, and nothing works for them any more. Further ones get status 503. Lower than
+    /// the number of blocking threads of the runtime, because a thread sends each response.
     pub requests_max: usize,
     /// Concurrent requests of one client.
     pub requests_client_max: usize,
@@ -39,8 +39,8 @@ pub struct ServerLimits {
     /// The maximum time in which fewer than [`Self::progress_bytes`] of a response are sent. Includes the time in the scrape queue and the
     /// time of polls.
     pub response_timeout: Duration,
-    /// The maximum time until a response is sent, whatever its progress is: a page that is too large to be shared keeps its readings in memory
-    /// until then.
+    /// The maximum time until a response is sent, whatever its progress is: a page that is too large to be shared keeps its readings in
+    /// memory until then.
     pub response_duration_max: Duration,
     /// Bytes that a client must read to count as making progress.
     pub progress_bytes: usize,

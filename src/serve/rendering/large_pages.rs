@@ -5,8 +5,8 @@ use crate::export::exposition::{Section, SectionKey};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-/// The maximum memory in bytes of outdated readings of which pages are still being sent: a quarter of the default limit of all readings, which
-/// the newest ones need. Beyond it, the responses with the oldest readings are aborted.
+/// The maximum memory in bytes of outdated readings of which pages are still being sent: a quarter of the default limit of all readings,
+/// which the newest ones need. Beyond it, the responses with the oldest readings are aborted.
 const OUTDATED_BYTES_MAX: usize = 256 * 1024 * 1024;
 
 /// The pages that are being sent, the oldest first.

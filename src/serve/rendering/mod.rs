@@ -1,5 +1,5 @@
-//! The rendering of native metrics, which scrapers with the same readings share: the cache of pages, pages that grow while they are read, and
-//! pages that are too large to be shared.
+//! The rendering of native metrics, which scrapers with the same readings share: the cache of pages, pages that grow while they are read,
+//! and pages that are too large to be shared.
 
 mod growing_page;
 mod large_pages;

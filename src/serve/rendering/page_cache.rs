@@ -9,8 +9,8 @@ use std::sync::{Arc, Weak};
 const PAGES_MAX: usize = 8;
 /// The maximum size of a cached page in bytes.
 const PAGE_BYTES_MAX: usize = 16 * 1024 * 1024;
-/// The maximum size in bytes of the pages that are not in the cache any more, but that scrapers still read. Beyond it, the oldest one is freed,
-/// and the responses of its readers are aborted.
+/// The maximum size in bytes of the pages that are not in the cache any more, but that scrapers still read. Beyond it, the oldest one is
+/// freed, and the responses of its readers are aborted.
 const REPLACED_BYTES_MAX: usize = 128 * 1024 * 1024;
 /// The maximum number of pages of which it is known that they are too large.
 const TOO_LARGE_MAX: usize = 1000;

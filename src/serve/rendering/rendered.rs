@@ -38,8 +38,8 @@ impl RenderedPages {
         Self { cache: Arc::default(), large: Arc::default(), turn: Arc::new(Semaphore::new(1)), telemetry, logged_conflicts }
     }
 
-    /// Returns the rendering of these sections, without families that have a reserved name. A new one is written by another task, as long as
-    /// it has a reader.
+    /// Returns the rendering of these sections, without families that have a reserved name. A new one is written by another task, as long
+    /// as it has a reader.
     pub(crate) fn get(&self, key: &PageKey, sections: Vec<Section>, reserved: &ReservedNames) -> Rendered {
         let mut cache = self.cache.lock();
         if let Some(reader) = cache.find(key, &sections, reserved) {

@@ -2,8 +2,8 @@
 //!
 //! # The page does not trigger polls
 //!
-//! It shows the latest readings of scrapes and pushes, so an open browser tab causes no load on a mail server. Only the button `Poll now` and the
-//! links to raw responses do.
+//! It shows the latest readings of scrapes and pushes, so an open browser tab causes no load on a mail server. Only the button `Poll now`
+//! and the links to raw responses do.
 //!
 //! # Untrusted text cannot run as code
 //!
