@@ -155,6 +155,18 @@ mod tests {
         assert_results(&mut clients, &[(1, 5, Err(5)), (1, 14, accepted), (1, 15, accepted), (1, 16, Err(4)), (1, 1000, accepted)]);
     }
 
+    /// The time in the response is exact: the client is served then, and not before.
+    #[test]
+    fn a_client_is_served_after_the_wait() {
+        let mut clients = twelve_a_minute(1, 10);
+        let wait = |clients: &mut ClientRateLimits, at| clients.take(client(1), clients.created + Duration::from_nanos(at));
+        const SECOND: u64 = 1_000_000_000;
+        assert_eq!(wait(&mut clients, 7 * SECOND), Ok(()));
+        assert_eq!(wait(&mut clients, 9 * SECOND), Err(Duration::from_secs(3)));
+        assert_eq!(wait(&mut clients, 12 * SECOND - 1), Err(Duration::from_nanos(1)));
+        assert_eq!(wait(&mut clients, 12 * SECOND), Ok(()));
+    }
+
     #[test]
     fn an_entry_is_kept_until_its_bucket_is_full() {
         let mut clients = twelve_a_minute(2, 10);
