@@ -8,6 +8,7 @@ pub mod names;
 pub mod otlp_receiver;
 pub mod program;
 pub mod spool;
+pub mod thread_log;
 mod wait;
 
 #[allow(unused_imports, reason = "each test binary uses some of them")]

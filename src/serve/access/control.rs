@@ -138,6 +138,12 @@ impl Access {
         self.0.replacing.lock()
     }
 
+    /// A replacement is in progress.
+    #[cfg(test)]
+    pub(super) fn is_being_replaced(&self) -> bool {
+        self.0.replacing.is_locked()
+    }
+
     /// Does the same as [`Self::replace`], for a caller that has the lock.
     pub(crate) fn replace_locked(&self, config: Prometheus, _lock: &MutexGuard<'_, ()>) -> Result<(), AccessError> {
         let previous = self.rules();

@@ -23,45 +23,52 @@ pub(super) fn stamps(config: &Prometheus) -> FileStamps {
     stamps
 }
 
+/// The stamps of previous checks.
+#[derive(Default)]
+struct CheckedFiles {
+    last: FileStamps,
+    rejected: Option<FileStamps>,
+}
+
 impl Access {
     /// Applies changed files until `stop` is cancelled.
     pub async fn watch(self, stop: CancellationToken) {
         let mut tick = tokio::time::interval(self.limits().watch_interval);
         tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-        let mut last = FileStamps::default();
-        let mut rejected: Option<FileStamps> = None;
+        let mut checked = CheckedFiles::default();
         loop {
             tokio::select! {
                 () = stop.cancelled() => return,
                 _ = tick.tick() => {}
             }
-            let rules = self.rules();
-            let files = rules.config.files();
-            if files.is_empty() {
-                continue;
+            self.check_files(&mut checked).await;
+        }
+    }
+
+    /// Applies changed files that have the same content as at the last check, unless they were rejected before.
+    async fn check_files(&self, checked: &mut CheckedFiles) {
+        let rules = self.rules();
+        let files = rules.config.files();
+        if files.is_empty() {
+            return;
+        }
+        let Ok(seen) = tokio::task::spawn_blocking(move || FileStamps::of(files.iter().map(PathBuf::as_path))).await else { return };
+        let settled = std::mem::replace(&mut checked.last, seen.clone()) == seen;
+        if !settled || seen == rules.file_stamps || checked.rejected.as_ref() == Some(&seen) {
+            return;
+        }
+        let access = self.clone();
+        let key = self.listener().key();
+        match tokio::task::spawn_blocking(move || access.apply_files()).await {
+            Ok(Ok(())) => {
+                checked.rejected = None;
+                info!("changed files of {key} were applied");
             }
-            let Ok(seen) = tokio::task::spawn_blocking(move || FileStamps::of(files.iter().map(PathBuf::as_path))).await else { continue };
-            let settled = std::mem::replace(&mut last, seen.clone()) == seen;
-            if !settled || seen == rules.file_stamps || rejected.as_ref() == Some(&seen) {
-                continue;
+            Ok(Err(error)) => {
+                warn!("changed files of {key} were rejected, the previous ones stay in use: {error}");
+                checked.rejected = Some(seen);
             }
-            let access = self.clone();
-            let applied = tokio::task::spawn_blocking(move || access.apply_files()).await;
-            match applied {
-                Ok(Ok(())) => {
-                    rejected = None;
-                    info!("changed files of {} were applied", self.listener().key());
-                }
-                Ok(Err(error)) => {
-                    let key = self.listener().key();
-                    warn!("changed files of {key} were rejected, the previous ones stay in use: {error}");
-                    rejected = Some(seen);
-                }
-                Err(error) => {
-                    let key = self.listener().key();
-                    warn!("checking the files of {key} failed inside Postmeter, please report it: {error}");
-                }
-            }
+            Err(error) => warn!("checking the files of {key} failed inside Postmeter, please report it: {error}"),
         }
     }
 
@@ -96,7 +103,6 @@ mod tests {
     use std::fs::OpenOptions;
     use std::process::Command;
     use std::sync::Arc;
-    use std::time::{Duration, Instant};
 
     fn prometheus(keys: &str) -> Prometheus {
         let text = format!(
@@ -121,19 +127,37 @@ mod tests {
         // Open once the other side has opened it.
         let at = path.clone();
         let writer = tokio::task::spawn_blocking(move || OpenOptions::new().write(true).open(at)).await.unwrap().unwrap();
+        // The reload waits, because the file is being read.
+        assert!(access.is_being_replaced());
         let reload = prometheus("auth: {trusted: [192.0.2.2]}");
         let (reloading, wanted) = (access.clone(), reload.clone());
         let reloaded = tokio::task::spawn_blocking(move || reloading.replace(wanted));
-        // One that does not wait for the other is done by then.
-        let began = Instant::now();
-        while !reloaded.is_finished() && began.elapsed() < Duration::from_millis(300) {
-            tokio::time::sleep(Duration::from_millis(10)).await;
-        }
         // The check of the file after it was read must not wait for a writer.
         std::fs::rename(&path, folder.path().join("pipe")).unwrap();
         drop(writer);
         applying.await.unwrap().unwrap();
         reloaded.await.unwrap().unwrap();
         assert_eq!(access.rules().config, reload);
+    }
+
+    /// The file is empty at every other check, as between truncation and the first write.
+    #[tokio::test]
+    async fn a_file_that_is_being_written_is_not_applied() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("web.yml");
+        let max_age = |n: u32| format!("http_server_config: {{headers: {{Strict-Transport-Security: max-age={n}}}}}\n");
+        std::fs::write(&path, max_age(1)).unwrap();
+        let config = prometheus(&format!("web_config_file: {}, allow_unprotected: true", path.display()));
+        let access = Access::new(config, Arc::new(SelfTelemetry::quiet().unwrap())).unwrap();
+        let (first, mut checked) = (access.rules(), CheckedFiles::default());
+        for n in 2..12 {
+            std::fs::write(&path, "").unwrap();
+            access.check_files(&mut checked).await;
+            std::fs::write(&path, max_age(n)).unwrap();
+            access.check_files(&mut checked).await;
+            assert!(Arc::ptr_eq(&first, &access.rules()), "write {n} was applied");
+        }
+        access.check_files(&mut checked).await;
+        assert!(!Arc::ptr_eq(&first, &access.rules()), "the last write was not applied");
     }
 }

@@ -1,6 +1,7 @@
 //! A pull endpoint without targets, and clients with several addresses that send raw HTTP/1.1.
 
-use crate::support::wait_until_async;
+use crate::support::thread_log::Log;
+use crate::support::{wait_until, wait_until_async};
 use postmeter::config::{self, Environment, Prometheus};
 use postmeter::poll::{self, Target};
 use postmeter::serve::{Access, AppState, ListenerKind, ServerLimits};
@@ -170,6 +171,28 @@ pub async fn read_to_end(mut stream: impl AsyncRead + Unpin) -> Vec<u8> {
 #[track_caller]
 pub fn until<F: Future<Output = bool>>(description: &str, condition: impl FnMut() -> F) -> impl Future<Output = ()> {
     wait_until_async(condition, TIMEOUT, description)
+}
+
+/// The log of one thread, as far as it is about changed files.
+pub struct FilesLog(Log);
+
+impl FilesLog {
+    pub fn begin() -> Self {
+        Self(Log::begin())
+    }
+
+    /// Writes or removes a file, waits until the change is rejected, and returns the reason.
+    pub async fn until_rejected(&self, change: impl FnOnce()) -> String {
+        let before = self.rejections().len();
+        change();
+        wait_until(|| self.rejections().len() > before, TIMEOUT, "the changed files are rejected").await;
+        self.rejections().pop().unwrap()
+    }
+
+    fn rejections(&self) -> Vec<String> {
+        let lines = self.0.lines().into_iter();
+        lines.filter_map(|line| Some(line.split_once("were rejected, the previous ones stay in use: ")?.1.to_owned())).collect()
+    }
 }
 
 pub fn sha256(token: &str) -> String {

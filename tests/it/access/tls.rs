@@ -1,7 +1,7 @@
 //! TLS: server and client certificates, and their renewal.
 
 use crate::access::authority::Authority;
-use crate::access::common::{ONE, TIMEOUT, TestEndpoint, TestResponse, get, limits, request, until};
+use crate::access::common::{FilesLog, ONE, TIMEOUT, TestEndpoint, TestResponse, get, limits, request, until};
 use http_body::Body as _;
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use postmeter::serve::ServerLimits;
@@ -173,6 +173,7 @@ async fn a_client_certificate_must_have_an_allowed_name() {
 
 #[tokio::test]
 async fn a_renewed_certificate_is_applied_but_not_a_broken_one() {
+    let log = FilesLog::begin();
     let (old, new) = (Authority::new(), Authority::new());
     let endpoint = start(&old, &old, "").await;
     let mut kept = old.connect(&endpoint, None, &["http/1.1"]).await.unwrap();
@@ -182,12 +183,10 @@ async fn a_renewed_certificate_is_applied_but_not_a_broken_one() {
     // Open connections are closed gracefully.
     assert!(crate::access::common::read_to_end(&mut kept).await.is_empty());
 
-    fs::write(endpoint.files.path().join("server.key"), "-----BEGIN PRIVATE KEY-----\n!!!\n").unwrap();
-    let several_checks = limits().watch_interval * 10;
-    tokio::time::sleep(several_checks).await;
+    let [certificate, key] = ["server.pem", "server.key"].map(|name| endpoint.files.path().join(name));
+    log.until_rejected(|| fs::write(key, "-----BEGIN PRIVATE KEY-----\n!!!\n").unwrap()).await;
     assert_eq!(new.status(&endpoint, None).await, 200);
-    fs::remove_file(endpoint.files.path().join("server.pem")).unwrap();
-    tokio::time::sleep(several_checks).await;
+    log.until_rejected(|| fs::remove_file(certificate).unwrap()).await;
     assert_eq!(new.status(&endpoint, None).await, 200);
     old.server_files(endpoint.files.path(), "127.0.0.1");
     until("the old certificate again", || async { old.status(&endpoint, None).await == 200 }).await;

@@ -1,12 +1,10 @@
 //! `web_config_file`: the format of the Prometheus exporter-toolkit, applied at startup and when the file changes.
 
 use crate::access::authority::Authority;
-use crate::access::common::{ONE, TWO, TestEndpoint, basic, bcrypt_hash, limits, prometheus, until};
+use crate::access::common::{FilesLog, ONE, TWO, TestEndpoint, basic, bcrypt_hash, limits, prometheus, until};
 use postmeter::config::WebConfig;
-use postmeter::serve::ServerLimits;
 use std::fs;
 use std::path::Path;
-use std::time::{Duration, Instant};
 
 const KEYS: &str = "    web_config_file: FILES/web.yml\n";
 /// Allows a file without users.
@@ -48,27 +46,25 @@ async fn users_and_headers_are_applied() {
 
 #[tokio::test]
 async fn a_changed_file_is_applied_but_not_an_invalid_one() {
-    let endpoint = start(&users("alice", "a")).await;
+    let (log, endpoint) = (FilesLog::begin(), start(&users("alice", "a")).await);
     let path = endpoint.files.path().join("web.yml");
     assert_eq!(endpoint.status(ONE, "/metrics", &[&basic("alice", "a")]).await, 200);
     fs::write(&path, users("bob", "b")).unwrap();
     until("bob is accepted", || async { endpoint.status(ONE, "/metrics", &[&basic("bob", "b")]).await == 200 }).await;
     assert_eq!(endpoint.status(ONE, "/metrics", &[&basic("alice", "a")]).await, 401);
 
-    let several_checks = limits().watch_interval * 10;
-    for invalid in [
-        "basic_auth_users: {bob: hunter2}\n",
-        "basic_auth_user: {}\n",
-        "[",
-        "tls_server_config: {cert_file: none.pem, key_file: none.key}\n",
+    for (invalid, reason) in [
+        ("basic_auth_users: {bob: hunter2}\n", "bob"),
+        ("basic_auth_user: {}\n", "basic_auth_user"),
+        ("[", "web.yml"),
+        ("tls_server_config: {cert_file: none.pem, key_file: none.key}\n", "none.pem"),
     ] {
-        fs::write(&path, invalid).unwrap();
-        tokio::time::sleep(several_checks).await;
+        let error = log.until_rejected(|| fs::write(&path, invalid).unwrap()).await;
+        assert!(error.contains(reason), "{invalid}: {error}");
         assert_eq!(endpoint.status(ONE, "/metrics", &[&basic("bob", "b")]).await, 200, "{invalid}");
         assert_eq!(endpoint.status(ONE, "/metrics", &[]).await, 401, "{invalid}");
     }
-    fs::remove_file(&path).unwrap();
-    tokio::time::sleep(several_checks).await;
+    log.until_rejected(|| fs::remove_file(&path).unwrap()).await;
     assert_eq!(endpoint.status(ONE, "/metrics", &[]).await, 401);
 
     // TLS is enabled without a restart, but not disabled. Paths are relative to the web configuration.
@@ -76,22 +72,19 @@ async fn a_changed_file_is_applied_but_not_an_invalid_one() {
     authority.server_files(endpoint.files.path(), "127.0.0.1");
     fs::write(&path, format!("tls_server_config:\n  cert_file: server.pem\n  key_file: server.key\n{}", users("bob", "b"))).unwrap();
     until("TLS", || async { endpoint.status(ONE, "/metrics", &[]).await == 0 }).await;
-    fs::write(&path, users("bob", "b")).unwrap();
-    tokio::time::sleep(several_checks).await;
+    log.until_rejected(|| fs::write(&path, users("bob", "b")).unwrap()).await;
     assert_eq!(endpoint.status(ONE, "/metrics", &[&basic("bob", "b")]).await, 0);
     endpoint.end().await;
 }
 
 #[tokio::test]
 async fn a_file_that_loses_its_users_is_not_applied() {
-    let endpoint = start(&users("alice", "a")).await;
+    let (log, endpoint) = (FilesLog::begin(), start(&users("alice", "a")).await);
     let path = endpoint.files.path().join("web.yml");
-    let several_checks = limits().watch_interval * 10;
     for unprotected in
         ["", "# later\n", "basic_auth_users: {}\n", "basic_auth_users:\n", "{}\n", "---\n", "http_server_config: {http2: true}\n"]
     {
-        fs::write(&path, unprotected).unwrap();
-        tokio::time::sleep(several_checks).await;
+        log.until_rejected(|| fs::write(&path, unprotected).unwrap()).await;
         assert_eq!(endpoint.status(ONE, "/metrics", &[]).await, 401, "{unprotected:?}");
         assert_eq!(endpoint.status(ONE, "/metrics", &[&basic("alice", "a")]).await, 200, "{unprotected:?}");
     }
@@ -128,26 +121,6 @@ async fn an_edit_between_reading_and_applying_a_reload_is_not_lost() {
     endpoint.access.replace(reloaded).unwrap();
     until("bob is accepted", || async { endpoint.status(ONE, "/metrics", &[&basic("bob", "b")]).await == 200 }).await;
     assert_eq!(endpoint.status(ONE, "/metrics", &[&basic("alice", "a")]).await, 401);
-    endpoint.end().await;
-}
-
-/// The file is written in two steps, with checks in between. The endpoint stays protected.
-#[tokio::test]
-async fn a_file_that_is_being_written_is_not_applied() {
-    let files = tempfile::tempdir().unwrap();
-    let path = files.path().join("web.yml");
-    let whole = users("alice", "a");
-    fs::write(&path, &whole).unwrap();
-    let limits = ServerLimits { watch_interval: Duration::from_millis(300), ..ServerLimits::default() };
-    let endpoint = TestEndpoint::with_limits(KEYS, limits, files).await;
-    let started = Instant::now();
-    while started.elapsed() < Duration::from_secs(2) {
-        // Empty, as between truncation and the first write.
-        fs::write(&path, "").unwrap();
-        assert_eq!(endpoint.status(ONE, "/metrics", &[]).await, 401);
-        fs::write(&path, &whole).unwrap();
-        assert_eq!(endpoint.status(ONE, "/metrics", &[]).await, 401);
-    }
     endpoint.end().await;
 }
 
