@@ -1,6 +1,7 @@
 //! Delivery logs during reloads: the reader is replaced together with its target, and no record is lost or exported twice.
 
 use super::world::{ANY, SOON, World, target};
+use crate::support::thread_log::Log;
 use crate::support::wait_until;
 use postmeter::simulate::{Attempt, AttemptOutcome, DeliveryLog, Options, Origin, Receiver, SimulatedServer, System};
 use std::fs::{File, create_dir_all};
@@ -88,8 +89,10 @@ async fn counters_of_records_continue_with_a_changed_target() {
     world.end(vec![server]).await;
 }
 
-#[tokio::test(flavor = "multi_thread")]
+/// One thread, whose log is captured.
+#[tokio::test]
 async fn a_log_that_cannot_be_opened_is_tried_again() {
+    let log = Log::begin();
     let (server, _) = server_with_log().await;
     let receiver = Receiver::start(ANY).await.unwrap();
     let plain = target("plain", &server, "min_interval: 1s");
@@ -98,9 +101,11 @@ async fn a_log_that_cannot_be_opened_is_tried_again() {
     let lock = File::create(world.at("state/messages-whm.lock")).unwrap();
     lock.lock().unwrap();
     world.reloads(&file(&receiver, &[plain, following("whm", &server, "")]), "2 targets: 1 added, 0 changed, 0 removed, 1 unchanged").await;
-    tokio::time::sleep(std::time::Duration::from_millis(500)).await;
+    let problem = "messages-whm.lock is in use; another Postmeter follows the same target";
+    until("the lock is noticed", || log.text().contains(problem)).await;
     assert_eq!(receiver.log_records(), 0, "somebody else has it");
     drop(lock);
     until("all records", || receiver.distinct_log_records() as u64 == RECORDS).await;
+    assert!(log.text().contains("all delivery logs are read"), "{}", log.text());
     world.end(vec![server]).await;
 }

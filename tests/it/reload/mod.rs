@@ -9,6 +9,7 @@ mod push;
 mod state_files;
 pub mod world;
 
+use crate::support::wait_until;
 use postmeter::simulate::{SimulatedServer, System};
 use reqwest::Method;
 use std::collections::BTreeSet;
@@ -89,7 +90,8 @@ async fn no_scrape_fails_during_reloads_and_unchanged_targets_are_not_polled() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_scrape_in_progress_finishes_with_the_previous_targets() {
     let [slow, other] = [start_server(System::Kumomta).await, start_server(System::Kumomta).await];
-    let (slowly, otherwise) = (target("slow", &slow, "min_interval: 1s, timeout: 30s"), target("other", &other, ""));
+    // When the reading of the first target is due, that of the other is due, too.
+    let (slowly, otherwise) = (target("slow", &slow, "min_interval: 3s, timeout: 30s"), target("other", &other, "min_interval: 1s"));
     let world = Arc::new(World::start(&file(&[slowly, otherwise.clone()]), true).await);
     world.ready().await;
     slow.silence(true);
@@ -102,11 +104,12 @@ async fn a_scrape_in_progress_finishes_with_the_previous_targets() {
         probes.spawn(async move { world.scrape("/probe?target=slow", "1").await });
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
+    let polls_before = other.requests();
     let in_flight = tokio::spawn({
         let world = world.clone();
-        async move { world.scrape("/metrics", "2").await }
+        async move { world.scrape("/metrics", "6").await }
     });
-    tokio::time::sleep(Duration::from_millis(100)).await;
+    wait_until(|| other.requests() > polls_before, world::SOON, "the scrape is in progress").await;
     world.reloads(&file(&[otherwise]), "1 target: 0 added, 0 changed, 1 removed, 1 unchanged").await;
     assert_eq!(world.get("/probe?target=slow").await.0, 404);
     assert!(!in_flight.is_finished());
