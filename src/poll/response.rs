@@ -212,4 +212,20 @@ mod tests {
         assert_eq!(decompressed(&member(&text), 4096).unwrap(), text);
         assert_eq!(decompressed(&[], 1).unwrap(), b"", "an empty body has no header of gzip");
     }
+
+    /// A decoder that stops after each member must not evade the limit: there are many, each with much data.
+    #[test]
+    fn only_a_piece_of_a_bomb_is_decompressed_at_a_time() {
+        let bomb: Bytes = member(&vec![b'#'; 16 * PIECE_BYTES]).repeat(4).into();
+        let mut body = GzipBody { compressed: bomb.clone(), ..GzipBody::default() };
+        let mut bytes = 0;
+        while !body.compressed.is_empty() {
+            let piece = body.next().unwrap();
+            let capacity = body.decoder.get_ref().capacity();
+            assert!(piece.len() <= 2 * PIECE_BYTES && capacity <= 2 * PIECE_BYTES, "{} {capacity}", piece.len());
+            bytes += piece.len();
+            assert!(bomb.len() - body.compressed.len() <= bomb.len() * bytes / (32 * PIECE_BYTES), "more was decompressed than was read");
+        }
+        assert_eq!(bytes + body.finish().unwrap().len(), 4 * 16 * PIECE_BYTES);
+    }
 }

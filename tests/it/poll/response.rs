@@ -127,20 +127,13 @@ async fn a_body_over_the_limit() {
 
 #[tokio::test]
 async fn a_gzip_bomb_is_not_unpacked() {
-    // 256 MiB in 256 KiB, in many gzip members: a decoder that stops after each member must not evade the limit.
-    let member = gzip(&vec![b'#'; 64 * 1024 * 1024]);
-    let bomb = member.repeat(4);
-    let before = resident_kib();
-    too_large(response("200 OK\r\nContent-Encoding: gzip", bomb), "1MiB").await;
-    let grown = resident_kib().saturating_sub(before);
-    // Other tests run at the same time and use memory too.
-    assert!(grown < 100 * 1024, "{grown} KiB");
-}
-
-fn resident_kib() -> u64 {
-    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
-    line.and_then(|line| line.trim().trim_end_matches(" kB").parse().ok()).unwrap_or(0)
+    // Many gzip members, each within the limit: a decoder that stops after each member must not evade it.
+    let members = gzip(&vec![b'#'; 64 * 1024]).repeat(32);
+    for bomb in [gzip(&vec![b'#'; 64 * 1024 * 1024]), members] {
+        // The end of the body never arrives, so this fails while the body is unpacked, or times out with another error.
+        let head = format!("HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: {}\r\n\r\n", bomb.len() + 1);
+        too_large([head.as_bytes(), &bomb].concat(), "1MiB").await;
+    }
 }
 
 #[tokio::test]
