@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used)]
 
 use crate::support::flat::{Flat, flatten, stale};
+use crate::support::wait_until_async;
 use postmeter::app::Service;
 use postmeter::config::{self, Environment};
 use postmeter::simulate::{Options, Receiver, SimulatedServer, System, Traffic};
@@ -222,9 +223,11 @@ async fn shutdown_pushes_the_last_reading_without_end_markers() {
     let polls = || world.of(System::Ceymail).requests();
     world.wait_for("a first reading", |points| points.iter().any(|p| p.metric == "mail.up")).await;
     let before = polls();
-    while polls() == before {
+    let is_polled = async || {
         world.scrape(None).await;
-    }
+        polls() > before
+    };
+    wait_until_async(is_polled, TIMEOUT, "a scrape polls").await;
     let polls = polls();
     let address = world.service.address.unwrap();
     world.service.stop().await;
@@ -241,11 +244,7 @@ async fn rejected_points_are_counted_and_the_push_recovers() {
     world.receiver.fail_with(Some(tonic::Status::resource_exhausted("full")));
     let refused_points =
         |page: &str| value(page, "otel_sdk_exporter_metric_data_point_exported_total", &["error_type=\"refused\""]).unwrap_or(0.0);
-    let began = Instant::now();
-    while refused_points(&world.scrape(None).await) == 0.0 {
-        assert!(began.elapsed() < TIMEOUT);
-        tokio::task::yield_now().await;
-    }
+    wait_until_async(async || refused_points(&world.scrape(None).await) > 0.0, TIMEOUT, "rejected points are counted").await;
     world.receiver.fail_with(None);
     world.receiver.clear();
     world.wait_for("accepted points", |points| points.iter().any(|p| p.metric == "mail.up" && p.value == 1.0)).await;

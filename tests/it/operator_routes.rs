@@ -1,7 +1,9 @@
 //! `/config`, `/-/poll` and `/-/response`: what an operator requests from the status page or with curl.
 #![allow(clippy::unwrap_used)]
 
-use crate::reload::world::{World, start_server, target};
+use crate::reload::world::{SOON, World, start_server, target};
+use crate::support::wait_until_async;
+use parking_lot::Mutex;
 use postmeter::simulate::{PASSWORD, SimulatedServer, System, TOKEN};
 use reqwest::{Method, Response};
 use serde_json::Value;
@@ -40,13 +42,17 @@ async fn a_poll_that_comes_too_early_is_refused_with_the_time_when_it_is_allowed
 #[tokio::test(flavor = "multi_thread")]
 async fn an_allowed_poll_is_sent_and_its_result_is_returned() {
     let (world, server) = start(System::Kumomta, "min_interval: 1s, parts: {machine-info: {}}").await;
+    // Polls once the interval since the last poll is over.
     let poll = async || {
-        loop {
-            let (status, message) = text(world.request(Method::POST, "/-/poll?target=mx").await).await;
-            if status != 429 {
-                return (status, message);
-            }
-        }
+        let result = Mutex::new((0, String::new()));
+        let is_allowed = async || {
+            let polled = text(world.request(Method::POST, "/-/poll?target=mx").await).await;
+            let mut result = result.lock();
+            *result = polled;
+            result.0 != 429
+        };
+        wait_until_async(is_allowed, SOON, "a poll is allowed").await;
+        result.into_inner()
     };
     let requests = server.requests();
     let (status, message) = poll().await;
@@ -64,25 +70,14 @@ async fn an_allowed_poll_is_sent_and_its_result_is_returned() {
 async fn a_circuit_that_is_open_does_not_stop_an_operator() {
     let (world, server) = start(System::Ceymail, "min_interval: 1s, backoff_max: 1h").await;
     server.respond_with(Some((503, "busy".to_owned())));
-    let scraped = async {
-        loop {
-            world.get("/metrics").await;
-            if world.get("/-/ready").await.1.contains("circuit open") {
-                return;
-            }
-        }
+    let is_open = async || {
+        world.get("/metrics").await;
+        world.get("/-/ready").await.1.contains("circuit open")
     };
-    tokio::time::timeout(crate::reload::world::SOON, scraped).await.unwrap();
+    wait_until_async(is_open, SOON, "the circuit is open").await;
     server.respond_with(None);
-    let polled = async {
-        loop {
-            let (status, _) = text(world.request(Method::POST, "/-/poll?target=mx").await).await;
-            if status == 200 {
-                return;
-            }
-        }
-    };
-    tokio::time::timeout(crate::reload::world::SOON, polled).await.unwrap();
+    let is_polled = async || text(world.request(Method::POST, "/-/poll?target=mx").await).await.0 == 200;
+    wait_until_async(is_polled, SOON, "the target was polled").await;
     assert_eq!(world.get("/-/ready").await.1, "ready\n", "the circuit is closed");
     world.end(vec![server]).await;
 }
@@ -216,15 +211,11 @@ async fn services_that_are_down_need_attention() {
     let (world, server) = start(System::Ceymail, "min_interval: 1s").await;
     let metrics = "# TYPE ceymail_service_up gauge\nceymail_service_up{name=\"exim\"} 0\nceymail_service_up{name=\"dovecot\"} 1\nceymail_queue_active 1\n";
     server.respond_with(Some((200, metrics.to_owned())));
-    let shown = async {
-        loop {
-            world.get("/metrics").await;
-            let page = world.get("/?only=unhealthy").await.1;
-            if page.contains("services down") && page.contains("(exim)") && page.contains("id=\"row-mx\"") {
-                return;
-            }
-        }
+    let is_shown = async || {
+        world.get("/metrics").await;
+        let page = world.get("/?only=unhealthy").await.1;
+        page.contains("services down") && page.contains("(exim)") && page.contains("id=\"row-mx\"")
     };
-    tokio::time::timeout(crate::reload::world::SOON, shown).await.unwrap();
+    wait_until_async(is_shown, SOON, "the page shows the service").await;
     world.end(vec![server]).await;
 }

@@ -1,11 +1,13 @@
 //! A Postmeter with simulated mail servers, for tests of the page.
 
+use crate::support::{Described, wait_until_async};
+use parking_lot::Mutex;
 use postmeter::app::Service;
 use postmeter::config::{self, Environment};
 use postmeter::simulate::{Options, SimulatedServer, System, TOKEN, USERNAME};
 use postmeter::telemetry::SelfTelemetry;
 use std::net::{Ipv4Addr, SocketAddr};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 /// Any free port of this machine.
 pub const ANY: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
@@ -66,15 +68,16 @@ impl TestService {
 
     /// Scrapes until the condition is true for the page, and returns the page.
     pub async fn until_page(&self, description: &str, condition: impl Fn(&str) -> bool) -> String {
-        let started = Instant::now();
-        loop {
+        let last = Mutex::new(String::new());
+        let is_match = async || {
             self.scrape().await;
             let page = self.get("/").await.text().await.unwrap();
-            if condition(&page) {
-                return page;
-            }
-            assert!(started.elapsed() < TIMEOUT, "the page does not show {description}:\n{page}");
-        }
+            let mut last = last.lock();
+            *last = page;
+            condition(&last)
+        };
+        wait_until_async(is_match, TIMEOUT, Described(|| format!("the page shows {description}:\n{}", last.lock()))).await;
+        last.into_inner()
     }
 
     pub async fn end(self) {
