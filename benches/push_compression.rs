@@ -4,6 +4,8 @@
 //! measuring the processor time of 20 pushes. `POSTMETER_BENCH_PROGRAM` is the program to measure, for example one of an earlier version.
 #![allow(clippy::unwrap_used, missing_docs)]
 
+#[path = "../tests/support/gzip.rs"]
+mod gzip;
 #[path = "../tests/support/otlp_receiver.rs"]
 mod otlp_receiver;
 #[path = "common/program.rs"]
@@ -14,12 +16,10 @@ use opentelemetry_proto::tonic::metrics::v1::metric::Data;
 use opentelemetry_proto::tonic::metrics::v1::number_data_point::Value;
 use otlp_receiver::{OtlpReceiver, Rules};
 use postmeter::simulate::{Options, SimulatedServer, System};
-use program::Program;
-use std::net::{Ipv4Addr, SocketAddr};
+use program::{ANY, Program};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-const ANY: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
 const SIZE_DEFAULT: usize = 5_000;
 const PUSHES: u64 = 20;
 const WAIT_MAX: Duration = Duration::from_secs(300);

@@ -1,13 +1,11 @@
 //! The system `prometheus` over HTTP: the URL is used unchanged, and the families are filtered as configured.
 #![allow(clippy::unwrap_used)]
 
+use crate::support::ANY;
 use postmeter::config::{self, Environment};
 use postmeter::poll::{Limits, Reading, Target};
 use postmeter::simulate::{Options, SimulatedServer, System};
-use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
-
-const ANY: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
 
 /// Polls the simulated KumoMTA, whose `/metrics` puts `prefix` of the query before each name.
 async fn poll(path: &str, relay: &str) -> Arc<Reading> {

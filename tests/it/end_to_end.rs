@@ -2,15 +2,11 @@
 #![allow(clippy::unwrap_used)]
 
 use crate::support::flat::{Flat, flatten, stale};
-use crate::support::wait_until_async;
+use crate::support::{ANY, http_client, start_service, wait_until_async};
 use postmeter::app::Service;
-use postmeter::config::{self, Environment};
 use postmeter::simulate::{Options, Receiver, SimulatedServer, System, Traffic};
-use postmeter::telemetry::SelfTelemetry;
-use std::net::{Ipv4Addr, SocketAddr};
 use std::time::{Duration, Instant, SystemTime};
 
-const ANY: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
 const TIMEOUT: Duration = Duration::from_secs(20);
 
 struct World {
@@ -41,8 +37,7 @@ async fn start(servers: Vec<SimulatedServer>, export: &str) -> World {
         "defaults: {{min_interval: 1s, timeout: 2s}}\ntargets:\n{targets}export:\n  prometheus: {{listen: \"127.0.0.1:0\"}}\n  otlp: {{endpoint: \"{}\", interval: 1s{export}}}\n",
         receiver.url()
     );
-    let config = config::parse(&file, "test.yaml", &Environment::default()).unwrap_or_else(|problems| panic!("{problems}"));
-    let service = Service::start(config, SelfTelemetry::quiet().unwrap(), "--listen").await.unwrap();
+    let service = start_service(&file).await;
     World { servers, receiver, service }
 }
 
@@ -52,7 +47,7 @@ impl World {
     }
 
     async fn scrape(&self, timeout: Option<&str>) -> String {
-        let mut request = reqwest::Client::new().get(format!("http://{}/metrics", self.service.address.unwrap()));
+        let mut request = http_client().get(format!("http://{}/metrics", self.service.address.unwrap()));
         if let Some(timeout) = timeout {
             request = request.header("X-Prometheus-Scrape-Timeout-Seconds", timeout);
         }
@@ -263,7 +258,7 @@ async fn each_route_has_its_response() {
         ("GET", "/nothing", 404, ""),
         ("POST", "/metrics", 405, ""),
     ] {
-        let request = reqwest::Client::new().request(method.parse().unwrap(), format!("{base}{path}"));
+        let request = http_client().request(method.parse().unwrap(), format!("{base}{path}"));
         let response = request.send().await.unwrap();
         assert_eq!(response.status(), status, "{method} {path}");
         assert!(response.text().await.unwrap().contains(text), "{method} {path}");

@@ -2,13 +2,10 @@
 #![allow(clippy::unwrap_used)]
 
 use crate::support::metric_family::{MetricFamily, families};
+use crate::support::{ANY, http_client, start_service};
 use postmeter::app::Service;
-use postmeter::config::{self, Environment};
 use postmeter::simulate::{Options, SimulatedServer, System, TOKEN};
-use postmeter::telemetry::SelfTelemetry;
-use std::net::{Ipv4Addr, SocketAddr};
 
-const ANY: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
 const PROTOBUF: &str = "application/vnd.google.protobuf; proto=io.prometheus.client.MetricFamily; encoding=delimited";
 
 struct World {
@@ -24,15 +21,14 @@ impl World {
             "targets:\n  - {{name: ee, system: emailengine, url: \"{}\", token: {TOKEN}, min_interval: 1h}}\nexport:\n  prometheus: {{listen: \"127.0.0.1:0\"{keys}}}\n",
             server.url()
         );
-        let config = config::parse(&file, "test.yaml", &Environment::default()).unwrap_or_else(|problems| panic!("{problems}"));
-        let service = Service::start(config, SelfTelemetry::quiet().unwrap(), "--listen").await.unwrap();
+        let service = start_service(&file).await;
         Self { server, service }
     }
 
     /// The content type and the body of a page.
     async fn get(&self, path: &str, accept: &str) -> (String, Vec<u8>) {
         let url = format!("http://{}{path}", self.service.address.unwrap());
-        let client = reqwest::Client::builder().no_proxy().build().unwrap();
+        let client = http_client();
         let response = client.get(url).header("accept", accept).send().await.unwrap();
         assert_eq!(response.status(), 200, "{path} {accept}");
         let content_type = response.headers()["content-type"].to_str().unwrap().to_owned();

@@ -14,19 +14,17 @@
 use crate::support::flat::flatten;
 use crate::support::program::Program;
 use crate::support::spool::{request_files, request_in};
-use crate::support::{files, postmeter, stdout, wait_until, wait_until_async};
+use crate::support::{ANY, files, http_client, postmeter, stdout, wait_until, wait_until_async};
 use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceRequest;
 use postmeter::simulate::{Options, Receiver, SimulatedServer, System};
 use prost::Message;
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
-use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::process::ExitStatus;
 use std::time::{Duration, Instant, SystemTime};
 use tonic::Status;
 
-const ANY: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
 /// Rounds if `POSTMETER_KILLS` is not set.
 const ROUNDS_DEFAULT: u64 = 6;
 /// A process of a round runs for less than this.
@@ -140,8 +138,6 @@ fn request_bytes(content: &[u8]) -> Option<Vec<u8>> {
 
 impl World {
     async fn new() -> Self {
-        // Another test of this process may have installed it.
-        let _ = rustls::crypto::ring::default_provider().install_default();
         let options = Options { size: SIZE, frozen: true, now: Some(1_700_000_000), ..Options::default() };
         let server = SimulatedServer::start(System::Kumomta, ANY, options).await.unwrap();
         let receiver = Receiver::start(ANY).await.unwrap();
@@ -156,7 +152,7 @@ impl World {
             directory.path().join("spool").display(),
         );
         std::fs::write(directory.path().join("postmeter.yaml"), config).unwrap();
-        let http = reqwest::Client::builder().tls_certs_only([]).no_proxy().build().unwrap();
+        let http = http_client();
         let mut world = Self {
             server,
             receiver,

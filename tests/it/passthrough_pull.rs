@@ -2,20 +2,16 @@
 #![allow(clippy::unwrap_used)]
 
 use crate::support::program::KilledOnDrop;
-use crate::support::wait_until_async;
+use crate::support::{ANY, http_client, start_service, wait_until_async};
 use flate2::read::GzDecoder;
 use postmeter::app::Service;
-use postmeter::config::{self, Environment};
 use postmeter::format::prometheus;
 use postmeter::model::{Families, Value};
 use postmeter::simulate::{Options, SimulatedServer, System};
-use postmeter::telemetry::SelfTelemetry;
 use std::io::{Read, Write};
-use std::net::{Ipv4Addr, SocketAddr};
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-const ANY: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
 const TIMEOUT: Duration = Duration::from_secs(30);
 
 struct TestService {
@@ -29,8 +25,7 @@ async fn start(size: usize, relay: &str) -> TestService {
         "targets:\n  - {{name: mta1, system: kumomta, url: \"{}\", min_interval: 1h{relay}}}\nexport:\n  prometheus: {{listen: \"127.0.0.1:0\"}}\n",
         kumomta.url()
     );
-    let config = config::parse(&file, "test.yaml", &Environment::default()).unwrap_or_else(|problems| panic!("{problems}"));
-    let service = Service::start(config, SelfTelemetry::quiet().unwrap(), "--listen").await.unwrap();
+    let service = start_service(&file).await;
     TestService { kumomta, service }
 }
 
@@ -64,7 +59,7 @@ impl TestService {
 }
 
 async fn fetch(url: String) -> reqwest::Result<reqwest::Response> {
-    reqwest::Client::builder().no_proxy().build()?.get(url).send().await
+    http_client().get(url).send().await
 }
 
 /// Formats every series as a line: the name, the sorted labels without `job` and `instance`, and the value.

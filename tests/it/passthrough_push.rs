@@ -2,19 +2,17 @@
 #![allow(clippy::unwrap_used)]
 
 use crate::support::flat::{Flat, flatten, stale};
+use crate::support::{ANY, start_service};
 use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceRequest;
 use opentelemetry_proto::tonic::metrics::v1::metric::Data;
 use opentelemetry_proto::tonic::metrics::v1::{HistogramDataPoint, ScopeMetrics};
 use postmeter::app::Service;
-use postmeter::config::{self, Environment};
 use postmeter::export::otlp::{NATIVE_SCOPE, REQUEST_BYTES_MAX};
 use postmeter::simulate::{Options, Receiver, SimulatedServer, System};
-use postmeter::telemetry::{SCOPE, SelfTelemetry};
+use postmeter::telemetry::SCOPE;
 use std::collections::BTreeMap;
-use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
-const ANY: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
 /// The default size limit of gRPC receivers.
 const GRPC_BYTES_MAX: usize = 4 * 1024 * 1024;
 const WAIT_MAX: Duration = Duration::from_secs(60);
@@ -36,8 +34,7 @@ async fn start(size: u64, timeout: &str, export: &str) -> World {
         kumomta.url(),
         receiver.url()
     );
-    let config = config::parse(&file, "test.yaml", &Environment::default()).unwrap_or_else(|problems| panic!("{problems}"));
-    let service = Service::start(config, SelfTelemetry::quiet().unwrap(), "--listen").await.unwrap();
+    let service = start_service(&file).await;
     World { kumomta, receiver, service }
 }
 

@@ -5,14 +5,12 @@ use crate::support::flat::{flatten, stale};
 use crate::support::otlp_receiver::{Arrival, OtlpReceiver, Rejection, Rules};
 use crate::support::program::Program;
 use crate::support::spool::{compression_of, message_in, request_files, version_1};
-use crate::support::wait_until;
+use crate::support::{ANY, wait_until};
 use postmeter::simulate::{Options, SimulatedServer, System, TOKEN};
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::{Ipv4Addr, SocketAddr};
 use std::path::Path;
 use std::time::Duration;
 
-const ANY: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
 const WAIT_MAX: Duration = Duration::from_secs(30);
 const COMPRESSIONS: [&str; 3] = ["none", "gzip", "zstd"];
 

@@ -2,7 +2,7 @@
 #![allow(clippy::unwrap_used)]
 
 use crate::support::flat::flatten;
-use crate::support::wait_until;
+use crate::support::{ANY, wait_until};
 use axum::Router;
 use axum::body::Bytes;
 use axum::extract::State;
@@ -22,7 +22,6 @@ use postmeter::telemetry::SelfTelemetry;
 use prost::Message;
 use rcgen::{CertificateParams, Issuer, KeyPair};
 use std::io::Read;
-use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tokio::sync::oneshot;
@@ -31,7 +30,6 @@ use tonic::transport::server::TcpIncoming;
 use tonic::transport::{Certificate, Identity, Server, ServerTlsConfig};
 use tonic::{Request, Response, Status};
 
-const ANY: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
 const WAIT_MAX: Duration = Duration::from_secs(20);
 
 /// The received requests, each with the value of the header `X-Key`, and the response to them.

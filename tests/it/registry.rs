@@ -1,20 +1,16 @@
 //! The registry in OpenTelemetry's format is the source of the vocabulary: the Rust tables and every canonical point conform to it.
 #![allow(clippy::unwrap_used)]
 
-use crate::support::{postmeter, stdout};
-use postmeter::app::Service;
-use postmeter::config::{self, Environment};
+use crate::support::{ANY, postmeter, start_service, stdout};
 use postmeter::model::{
     BounceType, ComplaintType, FIELDS, FailureOrigin, Kind, Metric, Number, Outcome, RecordEvent, Repair, registry, vocabulary,
 };
 use postmeter::simulate::{Options, Receiver, SimulatedServer, System, TOKEN, USERNAME};
-use postmeter::telemetry::{SCOPE, SELF_METRICS, SelfTelemetry};
+use postmeter::telemetry::{SCOPE, SELF_METRICS};
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
-const ANY: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
 /// Attributes of the conventions that the registry refers to: `error.type`, for example.
 const UPSTREAM: [&str; 8] = ["client.", "tls.", "http.", "cpu.", "error.", "network.", "system.", "log.record."];
 
@@ -269,8 +265,7 @@ async fn every_canonical_point_of_every_simulator_conforms() {
         state.path(),
         receiver.url()
     );
-    let config = config::parse(&file, "test.yaml", &Environment::default()).unwrap_or_else(|problems| panic!("{problems}"));
-    let service = Service::start(config, SelfTelemetry::quiet().unwrap(), "--listen").await.unwrap();
+    let service = start_service(&file).await;
     // The last to come are the metrics of delivery records.
     let has_all = |requests: &[_]| {
         let points = canonical_points(requests);

@@ -3,7 +3,7 @@
 
 use crate::reload::world::{ANY, SOON, World, start_server, target, value};
 use crate::support::program::KilledOnDrop;
-use crate::support::{skipped, wait_until_async};
+use crate::support::{http_client, skipped, wait_until_async};
 use postmeter::simulate::System;
 use reqwest::Method;
 use serde_json::{Value, json};
@@ -88,7 +88,7 @@ async fn targets_json_has_the_state_of_each_target() {
 async fn sd_has_a_group_for_each_target_with_the_requested_address() {
     let (world, servers) = start().await;
     let own = world.service.address.unwrap().to_string();
-    let client = reqwest::Client::builder().no_proxy().build().unwrap();
+    let client = http_client();
     let discover = async |host: Option<&str>| {
         let request = client.get(world.url("/sd"));
         let response = host.into_iter().fold(request, |request, host| request.header("host", host)).send().await.unwrap();
@@ -157,7 +157,7 @@ async fn prometheus_discovers_and_scrapes_the_targets() {
         .spawn()
         .unwrap();
     let prometheus = KilledOnDrop(prometheus);
-    let client = reqwest::Client::builder().no_proxy().build().unwrap();
+    let client = http_client();
     let query = async |promql: &str| {
         let encoded: String = promql.bytes().map(|b| format!("%{b:02X}")).collect();
         let response = client.get(format!("http://127.0.0.1:{port}/api/v1/query?query={encoded}")).send().await.ok()?;

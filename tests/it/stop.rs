@@ -2,16 +2,14 @@
 #![allow(clippy::unwrap_used)]
 
 use crate::support::program::Program;
-use crate::support::wait_until;
+use crate::support::{ANY, http_client, wait_until};
 use axum::Router;
 use axum::routing::get;
-use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 use tokio::net::TcpListener;
 
-const ANY: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
 const WAIT_MAX: Duration = Duration::from_secs(60);
 
 #[tokio::test(flavor = "multi_thread")]
@@ -37,8 +35,7 @@ async fn a_scrape_that_waits_gets_its_response() {
     wait_until(|| polls.load(Ordering::SeqCst) == 1, WAIT_MAX, "the poll at the start").await;
     // The scrape polls the healthy target again, which shows that it is in progress.
     tokio::time::sleep(Duration::from_secs(1)).await;
-    let _ = rustls::crypto::ring::default_provider().install_default();
-    let client = reqwest::Client::builder().tls_certs_only([]).no_proxy().build().unwrap();
+    let client = http_client();
     let scrape = tokio::spawn(async move { client.get(metrics).send().await?.text().await });
     wait_until(|| polls.load(Ordering::SeqCst) == 2, WAIT_MAX, "the poll of the scrape").await;
     program.terminate();

@@ -7,7 +7,7 @@ mod json_schema;
 mod numbers;
 
 use crate::support::program::Program;
-use crate::support::{Described, postmeter, stderr, stdout, wait_until_async};
+use crate::support::{Described, http_client, postmeter, stderr, stdout, wait_until_async};
 use axum::Router;
 use axum::routing::get;
 use std::fs;
@@ -78,12 +78,11 @@ struct World {
 
 impl World {
     async fn start(keys: &str) -> Self {
-        let _ = rustls::crypto::ring::default_provider().install_default();
         let folder = folder();
         let config = config(start_server().await, keys);
         let mut program = Program::spawn_with(folder.path(), &config, &[]);
         let url = program.base_url().await;
-        Self { folder, program, url, client: reqwest::Client::builder().no_proxy().build().unwrap() }
+        Self { folder, program, url, client: http_client() }
     }
 
     fn write(&self, name: &str, text: &str) {

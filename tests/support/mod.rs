@@ -3,9 +3,11 @@
 
 pub mod closed_port;
 pub mod flat;
+pub mod gzip;
 pub mod metric_family;
 pub mod names;
 pub mod otlp_receiver;
+pub mod process_memory;
 pub mod program;
 pub mod spool;
 pub mod thread_log;
@@ -14,12 +16,20 @@ mod wait;
 #[allow(unused_imports, reason = "each test binary uses some of them")]
 pub use wait::{Described, wait_until, wait_until_async, wait_until_blocking};
 
+use postmeter::app::Service;
+use postmeter::config::{self, Environment};
+use postmeter::simulate::{Options, SimulatedServer, System};
+use postmeter::telemetry::SelfTelemetry;
 use std::io::Write;
+use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
 use std::path::Path;
 use std::process::{Command, Output};
 
 /// Saved responses.
 pub const FIXTURES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures");
+
+/// Any free port of this machine.
+pub const ANY: SocketAddr = SocketAddr::V4(SocketAddrV4::new(Ipv4Addr::LOCALHOST, 0));
 
 /// The program, with an empty environment.
 pub fn postmeter() -> Command {
@@ -33,6 +43,32 @@ pub fn postmeter() -> Command {
 pub fn install_crypto_provider() {
     // An error means that it was done before.
     let _ = rustls::crypto::ring::default_provider().install_default();
+}
+
+/// A client for plain HTTP on this machine.
+pub fn http_client() -> reqwest::Client {
+    install_crypto_provider();
+    reqwest::Client::builder().tls_certs_only([]).no_proxy().build().unwrap()
+}
+
+/// Starts a simulated server of every system. Returns them, and their targets in YAML, which are named like the systems and have these
+/// further keys.
+pub async fn all_systems(options: Options, keys: impl Fn(System) -> String) -> (Vec<SimulatedServer>, String) {
+    let (mut servers, mut targets) = (Vec::new(), String::new());
+    for system in System::ALL {
+        let server = SimulatedServer::start(system, ANY, options.clone()).await.unwrap();
+        let (name, credentials) = (system.name(), system.credential_keys());
+        targets += &format!("  - {{name: {name}, system: {name}, url: \"{}\", {credentials}{}}}\n", server.url(), keys(system));
+        servers.push(server);
+    }
+    (servers, targets)
+}
+
+/// Starts a service with this configuration.
+#[track_caller]
+pub fn start_service(configuration: &str) -> impl Future<Output = Service> + use<> {
+    let config = config::parse(configuration, "test.yaml", &Environment::default()).unwrap_or_else(|problems| panic!("{problems}"));
+    async { Box::pin(Service::start(config, SelfTelemetry::quiet().unwrap(), "--listen")).await.unwrap() }
 }
 
 pub fn stdout(output: &Output) -> String {

@@ -1,6 +1,7 @@
 //! An OTLP receiver by gRPC and HTTP with the bytes of each request, which rejects compressions and sizes as real receivers do.
 #![allow(clippy::unwrap_used, dead_code, reason = "not every test binary uses everything")]
 
+use super::gzip::gzip;
 use bytes::Bytes;
 use http::{HeaderMap, Request, Response, StatusCode};
 use http_body::{Body, Frame};
@@ -15,7 +16,7 @@ use parking_lot::Mutex;
 use prost::Message;
 use std::collections::VecDeque;
 use std::convert::Infallible;
-use std::io::{Read, Write};
+use std::io::Read;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::pin::Pin;
 use std::sync::Arc;
@@ -252,11 +253,7 @@ pub fn decompressed(bytes: &Bytes, compression: Option<&str>) -> Option<Bytes> {
 fn compressed(bytes: &[u8], compression: Option<&str>) -> Bytes {
     match compression {
         None => bytes.to_vec().into(),
-        Some("gzip") => {
-            let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::best());
-            encoder.write_all(bytes).unwrap();
-            encoder.finish().unwrap().into()
-        }
+        Some("gzip") => gzip(bytes).into(),
         Some(_) => zstd::encode_all(bytes, 3).unwrap().into(),
     }
 }

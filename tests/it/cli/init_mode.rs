@@ -1,16 +1,14 @@
 //! The mode of the file that `init` writes, and the error of a file that the user of a container may not read.
 
-use crate::support::{postmeter, skipped, stderr, stdout};
+use crate::support::{ANY, postmeter, skipped, stderr, stdout};
 use postmeter::simulate::{Options, SimulatedServer, System, TOKEN};
 use std::fs::{Permissions, set_permissions};
 use std::io::{Read as _, Write as _};
-use std::net::SocketAddr;
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::os::unix::process::CommandExt as _;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-const ANY: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 0);
 /// The user of the image.
 const IMAGE_USER: u32 = 65532;
 

@@ -2,6 +2,7 @@
 
 use super::{GOOD, check_failure, run};
 use crate::support::closed_port::ClosedPort;
+use crate::support::gzip::gzip;
 use crate::support::{stderr, stdout};
 
 /// The names of all mail systems.
@@ -64,9 +65,7 @@ fn scrape_names_the_flags_of_a_target() {
 fn a_saved_response_has_the_limit_of_its_part() {
     let folder = tempfile::tempdir().unwrap();
     std::fs::write(folder.path().join("large"), vec![b'\n'; 1024 * 1024 + 1]).unwrap();
-    let mut gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
-    std::io::copy(&mut std::io::Read::take(std::io::repeat(b'\n'), 64 << 20), &mut gzip).unwrap();
-    let gzip = gzip.finish().unwrap();
+    let gzip = gzip(&vec![b'\n'; 64 << 20]);
     std::fs::write(folder.path().join("bomb"), &gzip).unwrap();
     for (name, expected) in [("large", "exceeds the limit of 1048576 bytes"), ("bomb", "exceeds the limit of 1048576 bytes")] {
         let output = run(folder.path(), &format!("scrape --system ceymail --file {name}"));

@@ -11,21 +11,18 @@ mod retry;
 mod spool;
 
 use crate::support::flat::flatten;
-use crate::support::wait_until;
+use crate::support::{ANY, http_client, start_service, wait_until};
 use axum::Router;
 use axum::routing::get;
 use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceRequest;
 use postmeter::app::Service;
-use postmeter::config::{self, Environment};
-use postmeter::telemetry::SelfTelemetry;
 use std::collections::BTreeMap;
 use std::fmt::Write;
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-const ANY: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
 const WAIT_MAX: Duration = Duration::from_secs(60);
 /// The shortest push interval, and a short backoff.
 const QUICK: &str = "interval: 1s, retry: {initial: 100ms, max: 300ms}";
@@ -67,9 +64,7 @@ impl Ticker {
 
     /// Starts Postmeter with this server as its target.
     async fn start_service(&self, otlp: &str) -> Service {
-        let config =
-            config::parse(&self.config_file(otlp), "test.yaml", &Environment::default()).unwrap_or_else(|problems| panic!("{problems}"));
-        Service::start(config, SelfTelemetry::quiet().unwrap(), "--listen").await.unwrap()
+        start_service(&self.config_file(otlp)).await
     }
 }
 
@@ -94,7 +89,7 @@ fn assert_each_tick_once(ticks: &BTreeMap<u64, Vec<u64>>) {
 
 /// Scrapes one of Postmeter's self-metrics; 0 if it is missing.
 async fn self_metric(service: &Service, series: &str) -> f64 {
-    let client = reqwest::Client::builder().tls_certs_only([]).no_proxy().build().unwrap();
+    let client = http_client();
     let page = client.get(format!("http://{}/metrics", service.address.unwrap())).send().await.unwrap().text().await.unwrap();
     let line = page.lines().find(|line| line.starts_with(series));
     line.and_then(|line| line.rsplit(' ').next()?.parse().ok()).unwrap_or(0.0)

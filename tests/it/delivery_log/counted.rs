@@ -1,7 +1,7 @@
 //! Histograms and reasons, with and without a receiver: counted once, and never from window sums in addition.
 
 use super::world::{ANY, PATIENCE, World, grpc, page, sum, until};
-use crate::support::wait_until_async;
+use crate::support::{start_service, wait_until_async};
 use postmeter::simulate::Receiver;
 use std::collections::HashMap;
 
@@ -59,10 +59,7 @@ async fn without_a_receiver_records_are_counted_and_the_cursor_moves() {
 async fn the_sums_of_the_server_are_used_until_the_first_record() {
     let world = World::with(300).await;
     let file = world.file("", "false").replace("since: 2h", "since: 0s");
-    let start = async || {
-        let config = postmeter::config::parse(&file, "test.yaml", &Default::default()).unwrap();
-        postmeter::app::Service::start(config, postmeter::telemetry::SelfTelemetry::quiet().unwrap(), "--listen").await.unwrap()
-    };
+    let start = async || start_service(&file).await;
     let service = start().await;
     let deliveries = service.targets.now()[0].deliveries.clone().unwrap();
     until("the log is read", || {
@@ -175,8 +172,7 @@ async fn histograms_are_pushed_with_a_known_start_time() {
 async fn without_the_delivery_log_attempts_are_counted_from_window_sums() {
     let world = World::with(10).await;
     let file = world.file("", "false").replace(", parts: {messages: {interval: 1s, since: 2h}}", "");
-    let config = postmeter::config::parse(&file, "test.yaml", &Default::default()).unwrap();
-    let service = postmeter::app::Service::start(config, postmeter::telemetry::SelfTelemetry::quiet().unwrap(), "--listen").await.unwrap();
+    let service = start_service(&file).await;
     let page = page(&service).await;
     let truth = world.simulated.traffic(|traffic| traffic.attempts());
     assert_eq!(sum(&page, "mail_delivery_attempts_total{"), truth as f64);
@@ -189,8 +185,7 @@ async fn without_the_delivery_log_attempts_are_counted_from_window_sums() {
 async fn the_old_family_is_exposed_on_request() {
     let world = World::with(3_000).await;
     let file = world.file("", "false").replace("{messages: {interval: 1s, since: 2h}}", "{email_logs: {}}");
-    let config = postmeter::config::parse(&file, "test.yaml", &Default::default()).unwrap();
-    let service = postmeter::app::Service::start(config, postmeter::telemetry::SelfTelemetry::quiet().unwrap(), "--listen").await.unwrap();
+    let service = start_service(&file).await;
     let page = page(&service).await;
     let rows: Vec<&str> = page.lines().filter(|line| line.starts_with("email_logs{")).collect();
     // Attempts that both sources have are one series.

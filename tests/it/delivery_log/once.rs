@@ -1,6 +1,7 @@
 //! Every record arrives exactly once, whatever the server and the receiver do.
 
 use super::world::{ANY, World, grpc, page, sum, until};
+use crate::support::start_service;
 use postmeter::delivery_log::BATCH_RECORDS_MAX;
 use postmeter::simulate::{Attempt, AttemptOutcome, Origin, Receiver};
 use std::collections::{HashMap, HashSet};
@@ -102,8 +103,7 @@ async fn the_log_of_another_server_is_read_from_the_start() {
     service.stop().await;
     // For the cursor this is another server. Its log begins two hours ago, as at a first start.
     let file = world.file("", &grpc(&receiver)).replace(&world.simulated.url(), &world.simulated.url().replace("127.0.0.1", "localhost"));
-    let config = postmeter::config::parse(&file, "test.yaml", &Default::default()).unwrap();
-    let service = postmeter::app::Service::start(config, postmeter::telemetry::SelfTelemetry::quiet().unwrap(), "--listen").await.unwrap();
+    let service = start_service(&file).await;
     until("all records again", || receiver.log_records() == 2_000).await;
     service.stop().await;
 }
@@ -113,8 +113,7 @@ async fn a_first_start_reads_new_records_only() {
     let world = World::with(1_000).await;
     let receiver = Receiver::start(ANY).await.unwrap();
     let file = world.file("", &grpc(&receiver)).replace(", since: 2h", "");
-    let config = postmeter::config::parse(&file, "test.yaml", &Default::default()).unwrap();
-    let service = postmeter::app::Service::start(config, postmeter::telemetry::SelfTelemetry::quiet().unwrap(), "--listen").await.unwrap();
+    let service = start_service(&file).await;
     let searches = || world.simulated.traffic(|traffic| traffic.log.searches());
     until("two polls", || searches() > 1).await;
     world.simulated.traffic(|traffic| traffic.log.push(Attempt { visible_at: 0, ..late(7, world.now + 60, 0) }));

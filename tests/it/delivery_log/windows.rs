@@ -1,6 +1,7 @@
 //! Windows of time with a server that is slow, down or sends invalid entries.
 
 use super::world::{ANY, World, grpc, until};
+use crate::support::start_service;
 use postmeter::delivery_log;
 use postmeter::poll::{Limits, Target};
 use postmeter::simulate::{Attempt, AttemptOutcome, Origin, Receiver};
@@ -28,8 +29,7 @@ async fn a_log_that_takes_long_to_search_is_read_in_short_windows() {
     world.simulated.traffic(|traffic| traffic.log.search_seconds_max = Some(500));
     let receiver = Receiver::start(ANY).await.unwrap();
     let file = world.file("", &grpc(&receiver)).replace("min_interval: 1s", "min_interval: 1s, timeout: 1s");
-    let config = postmeter::config::parse(&file, "test.yaml", &Default::default()).unwrap();
-    let service = postmeter::app::Service::start(config, postmeter::telemetry::SelfTelemetry::quiet().unwrap(), "--listen").await.unwrap();
+    let service = start_service(&file).await;
     until("all records", || receiver.distinct_log_records() == 6_000).await;
     assert_eq!(receiver.log_records(), 6_000);
     service.stop().await;

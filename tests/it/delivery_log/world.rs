@@ -1,15 +1,13 @@
 //! Support for these tests: a simulated server, a receiver, a state directory, and the configuration that connects them.
 
-use crate::support::wait_until;
+pub use crate::support::ANY;
+
+use crate::support::{http_client, start_service, wait_until};
 use postmeter::app::Service;
-use postmeter::config::{self, Environment};
 use postmeter::simulate::{DeliveryLog, Options, Receiver, SimulatedServer, System, TOKEN, USERNAME};
-use postmeter::telemetry::SelfTelemetry;
-use std::net::{Ipv4Addr, SocketAddr};
 use std::time::{Duration, SystemTime};
 use tempfile::TempDir;
 
-pub const ANY: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
 /// The longest time that a test waits.
 pub const PATIENCE: Duration = Duration::from_secs(240);
 /// The age of the oldest record of a log.
@@ -47,8 +45,7 @@ impl World {
 
     pub async fn service(&self, messages: &str, otlp: &str) -> Service {
         let file = self.file(messages, otlp);
-        let config = config::parse(&file, "test.yaml", &Environment::default()).unwrap_or_else(|problems| panic!("{problems}"));
-        Service::start(config, SelfTelemetry::quiet().unwrap(), "--listen").await.unwrap()
+        start_service(&file).await
     }
 }
 
@@ -71,7 +68,7 @@ pub fn until(what: &str, is_so: impl FnMut() -> bool) -> impl Future<Output = ()
 /// The metrics page of a running service.
 pub async fn page(service: &Service) -> String {
     let url = format!("http://{}/metrics", service.address.unwrap());
-    let client = reqwest::Client::builder().tls_certs_only([]).no_proxy().build().unwrap();
+    let client = http_client();
     client.get(url).send().await.unwrap().text().await.unwrap()
 }
 

@@ -10,16 +10,15 @@ use super::expectation::Expectation;
 use super::page::Scraper;
 use super::{ANY, PATIENCE, compare_table};
 use crate::support::flat::flatten;
+use crate::support::gzip::gzip;
 use crate::support::spool::{self, request_files};
 use crate::support::{wait_until, wait_until_async};
 use axum::Router;
 use axum::response::IntoResponse;
 use axum::routing::get;
-use flate2::{Compression, write::GzEncoder};
 use postmeter::simulate::{Fault, Options, Receiver, SimulatedServer, System};
 use ring::digest::{SHA256, digest};
 use std::fmt::Write as _;
-use std::io::Write as _;
 use std::net::SocketAddr;
 use std::path::Path;
 use tempfile::TempDir;
@@ -236,11 +235,7 @@ async fn repeated_secret() {
 #[tokio::test(flavor = "multi_thread")]
 async fn series_bomb() {
     let environment = Environment::new().await;
-    let mut gzip = GzEncoder::new(Vec::new(), Compression::best());
-    gzip.write_all(b"bomb{label=\"").unwrap();
-    gzip.write_all(&vec![b'a'; BOMB_BYTES]).unwrap();
-    gzip.write_all(b"\"} 1\n").unwrap();
-    let body = bytes::Bytes::from(gzip.finish().unwrap());
+    let body = bytes::Bytes::from(gzip(&[&b"bomb{label=\""[..], &vec![b'a'; BOMB_BYTES], b"\"} 1\n"].concat()));
     let address = endpoint(([("content-encoding", "gzip"), ("content-type", "text/plain; version=0.0.4")], body)).await;
     let targets = format!("  - {{name: bad, system: prometheus, url: \"http://{address}\", body_bytes_max: 4MiB}}\n");
     let scraper = environment.start(&environment.config(&targets, "", "")).await;

@@ -10,12 +10,10 @@ mod mail_server;
 mod page;
 mod tls;
 
-use crate::support::assert_generated_section;
-use std::net::{Ipv4Addr, SocketAddr};
+use crate::support::{ANY, assert_generated_section};
 use std::path::Path;
 use std::time::Duration;
 
-const ANY: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
 /// Limit of a wait, for slow machines.
 const PATIENCE: Duration = Duration::from_secs(240);
 const README: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/it/faults/README.md");

@@ -2,7 +2,7 @@
 
 use crate::faults::PATIENCE;
 use crate::support::program::Program;
-use crate::support::{Described, wait_until_async};
+use crate::support::{Described, http_client, install_crypto_provider, wait_until_async};
 use parking_lot::Mutex;
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -17,8 +17,7 @@ pub struct Scraper {
 impl Scraper {
     /// Starts `postmeter run` with this configuration. `authorization` is the header of every request.
     pub async fn start(directory: &Path, config: &str, flags: &[&str], authorization: Option<&str>) -> Self {
-        // Another test of this process may have installed it.
-        let _ = rustls::crypto::ring::default_provider().install_default();
+        install_crypto_provider();
         let headers = authorization.map(|value| (reqwest::header::AUTHORIZATION, value.parse().unwrap())).into_iter().collect();
         let http = reqwest::Client::builder().no_proxy().default_headers(headers).build().unwrap();
         let mut program = Program::spawn_with(directory, config, flags);
@@ -42,7 +41,7 @@ impl Scraper {
 
     /// The status of a response to a request without a credential.
     pub async fn anonymous_status(&self, path: &str) -> u16 {
-        let http = reqwest::Client::builder().no_proxy().build().unwrap();
+        let http = http_client();
         http.get(format!("{}{path}", self.url)).send().await.unwrap().status().as_u16()
     }
 

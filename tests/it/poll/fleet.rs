@@ -1,11 +1,10 @@
 //! Scrapes of a fleet of a thousand targets that are mostly dark.
 
-use crate::poll::common::{Act, GOOD, Server, environment, response, send};
+use crate::poll::common::{Act, GOOD, Server, response, send};
 use crate::support::closed_port::ClosedPort;
+use crate::support::{http_client, start_service};
 use postmeter::app::Service;
-use postmeter::config;
 use postmeter::poll::raise_open_files_limit;
-use postmeter::telemetry::SelfTelemetry;
 use std::collections::BTreeSet;
 use std::fmt::Write;
 use std::sync::Arc;
@@ -32,7 +31,7 @@ impl Fleet {
     /// The names of the targets that are up on a page.
     async fn up(&self) -> Vec<String> {
         let url = format!("http://{}/metrics", self.service.address.unwrap());
-        let client = reqwest::Client::builder().no_proxy().build().unwrap();
+        let client = http_client();
         let page = client.get(url).send().await.unwrap().text().await.unwrap();
         let instance = |line: &str| Some(line.split_once("instance=\"")?.1.split_once('"')?.0.to_owned());
         page.lines().filter(|line| line.starts_with("mail_up{") && line.ends_with(" 1")).filter_map(instance).collect()
@@ -73,8 +72,7 @@ async fn every_healthy_target_is_up_at_every_scrape_with_most_of_the_fleet_dark(
     // The healthy targets are the last, so that they would wait for all others.
     add("healthy", HEALTHY, &healthy.url(), "");
     write!(text, "export: {{prometheus: {{listen: '127.0.0.1:0', scrape_wait_max: {SCRAPE_WAIT}}}}}").unwrap();
-    let config = config::parse(&text, "test.yaml", &environment(&[])).unwrap();
-    let service = Service::start(config, SelfTelemetry::quiet().unwrap(), "listen").await.unwrap();
+    let service = start_service(&text).await;
     let fleet = Fleet { service, healthy };
     fleet.until_most_are_up("all respond").await;
     let polled = fleet.healthy.count();

@@ -2,11 +2,8 @@
 
 use super::world::{ANY, World, arrived, attempts, lines, page, send, until};
 use crate::support::flat::{Flat, flatten};
-use crate::support::wait_until_async;
-use postmeter::app::Service;
-use postmeter::config::{self, Environment};
+use crate::support::{start_service, wait_until_async};
 use postmeter::simulate::Receiver;
-use postmeter::telemetry::SelfTelemetry;
 use reqwest::StatusCode;
 
 #[tokio::test(flavor = "multi_thread")]
@@ -19,8 +16,7 @@ async fn a_stop_exports_what_was_counted_since_the_last_push() {
     );
     let world = World { targets, ..World::new() };
     let file = world.file(Some(&receiver.url())).replace("interval: 1s,", "interval: 1s, temporality: delta,");
-    let config = config::parse(&file, "test.yaml", &Environment::default()).unwrap_or_else(|problems| panic!("{problems}"));
-    let service = Service::start(config, SelfTelemetry::quiet().unwrap(), "--listen").await.unwrap();
+    let service = start_service(&file).await;
     let points = |target: &str, metric: &str| -> Vec<Flat> {
         let all = flatten(&receiver.requests());
         all.into_iter().filter(|point| point.target == target && point.metric == metric).collect()

@@ -1,6 +1,7 @@
 //! A flood, a full disk and slow senders cost their sender, and nobody else.
 
 use super::world::{ANY, PATIENCE, TOKEN, World, arrived, attempts, client, lines, page, post_to, records, send, until};
+use crate::support::install_crypto_provider;
 use crate::support::program::Program;
 use postmeter::simulate::Receiver;
 use reqwest::StatusCode;
@@ -80,7 +81,7 @@ async fn a_lack_of_open_files_is_logged_with_the_listener_and_the_limit_to_raise
     let world = World::new();
     let mut program = Program::spawn_with(world.state.path(), &world.file(None), &[]);
     let url = format!("{}/v1/deliveries/mta1", program.receive_url().await);
-    let _ = rustls::crypto::ring::default_provider().install_default();
+    install_crypto_provider();
     program.limit_open_files(Some(3));
     let request = tokio::spawn(client().post(url).bearer_auth(TOKEN).body(lines(0..1)).send());
     let problem = || program.log().into_iter().filter(|line| line.contains("cannot accept connections")).collect::<Vec<_>>();

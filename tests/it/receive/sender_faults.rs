@@ -3,9 +3,9 @@
 
 use super::senders::{Senders, deliveries, other_key, scrape};
 use super::world::{ANY, TOKEN, World, arrived, lines, page, post_to, records, until, value};
+use crate::support::gzip::gzip;
 use postmeter::app::Service;
 use postmeter::simulate::{Delivery, HookFault, HookSender, HookSystem, Receiver};
-use std::io::Write as _;
 
 const LATE_SECONDS: u64 = 20 * 3600;
 
@@ -31,12 +31,7 @@ async fn a_compressed_request_is_decompressed_and_another_encoding_is_rejected()
         let request = post_to(&service, "mta1").bearer_auth(TOKEN).header("content-encoding", encoding).body(body);
         request.send().await.unwrap().status().as_u16()
     };
-    let gzip = |text: String| {
-        let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::default());
-        encoder.write_all(text.as_bytes()).unwrap();
-        encoder.finish().unwrap()
-    };
-    assert_eq!(post("gzip", gzip(lines(0..100))).await, 200);
+    assert_eq!(post("gzip", gzip(lines(0..100).as_bytes())).await, 200);
     assert_eq!(post("identity", lines(100..200).into_bytes()).await, 200);
     arrived(&receiver, 200).await;
     assert_eq!(post("br", lines(200..201).into_bytes()).await, 415);

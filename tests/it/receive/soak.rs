@@ -4,6 +4,7 @@
 use super::senders::{Senders, deliveries};
 use super::wire::Wire;
 use super::world::{ANY, until};
+use crate::support::install_crypto_provider;
 use crate::support::program::Program;
 use postmeter::simulate::{HookSender, HookSystem, MessageRecords, Receiver};
 use std::collections::BTreeSet;
@@ -48,8 +49,7 @@ async fn what_any_system_was_acknowledged_arrives_once() {
     let rounds = number_from("POSTMETER_RECORDS_KILLS").unwrap_or(ROUNDS);
     println!("POSTMETER_RECORDS_SEED={seed} POSTMETER_RECORDS_KILLS={rounds}");
     let mut random = Random(seed);
-    // It is the program that sends and receives, so nothing in this process has installed one.
-    let _ = rustls::crypto::ring::default_provider().install_default();
+    install_crypto_provider();
 
     let (intake, collector) = (Wire::start().await, Wire::start().await);
     let mut receivers = vec![Receiver::start(ANY).await.unwrap()];

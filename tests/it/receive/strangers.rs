@@ -2,6 +2,7 @@
 
 use super::senders::{Senders, deliveries};
 use super::world::{PATIENCE, TOKEN, World, client, page_of, record, until, value};
+use crate::support::install_crypto_provider;
 use crate::support::program::Program;
 use postmeter::simulate::HookSystem;
 use reqwest::StatusCode;
@@ -24,7 +25,7 @@ fn is_open(stream: &TcpStream) -> bool {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn connections_that_are_held_open_do_not_lock_out_senders() {
-    let _ = rustls::crypto::ring::default_provider().install_default();
+    install_crypto_provider();
     let world = World::new();
     let mut program = Program::spawn_with(world.state.path(), &world.file(None), &[]);
     let url = program.receive_url().await;
@@ -88,7 +89,7 @@ async fn send_incomplete(to: SocketAddr, target: &str, bytes: usize) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn bodies_without_a_credential_leave_memory_to_authenticated_senders() {
-    let _ = rustls::crypto::ring::default_provider().install_default();
+    install_crypto_provider();
     let mut world = World::new();
     world.targets = format!(
         "  - {{name: s1, system: stalwart, parts: {{deliveries: {{signing_key: a-long-secret}}}}}}\n  - {{name: s2, system: stalwart, parts: {{deliveries: {{signing_key: a-long-secret}}}}}}\n  - {{name: mta1, system: kumomta, parts: {{deliveries: {{token: {TOKEN}}}}}}}\n"

@@ -1,16 +1,14 @@
 //! Support for these tests: a service with a receiver for records, an OTLP receiver, a state directory, and requests of KumoMTA.
 
-use crate::support::{install_crypto_provider, wait_until};
+pub use crate::support::ANY;
+
+use crate::support::{http_client, start_service, wait_until};
 use postmeter::app::Service;
-use postmeter::config::{self, Environment};
 use postmeter::simulate::Receiver;
-use postmeter::telemetry::SelfTelemetry;
 use reqwest::{Client, RequestBuilder, StatusCode};
-use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 use tempfile::TempDir;
 
-pub const ANY: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
 pub const PATIENCE: Duration = Duration::from_secs(240);
 pub const TOKEN: &str = "let-me-in";
 /// Two targets whose servers do not exist: records do not depend on polls.
@@ -41,14 +39,12 @@ impl World {
 
     pub async fn service(&self, otlp: Option<&str>) -> Service {
         let file = self.file(otlp);
-        let config = config::parse(&file, "test.yaml", &Environment::default()).unwrap_or_else(|problems| panic!("{problems}"));
-        Service::start(config, SelfTelemetry::quiet().unwrap(), "--listen").await.unwrap()
+        start_service(&file).await
     }
 }
 
 pub fn client() -> Client {
-    install_crypto_provider();
-    Client::builder().tls_certs_only([]).no_proxy().build().unwrap()
+    http_client()
 }
 
 /// A request to a target, without a credential.

@@ -1,17 +1,17 @@
 //! A service that reloads its configuration file, and a client for it.
 
-use crate::support::{Described, install_crypto_provider, wait_until_async};
+pub use crate::support::ANY;
+
+use crate::support::{Described, http_client, install_crypto_provider, wait_until_async};
 use postmeter::app::{ConfigFile, Service};
 use postmeter::config::Environment;
 use postmeter::simulate::{Options, SimulatedServer, System};
 use postmeter::telemetry::SelfTelemetry;
-use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 use tempfile::TempDir;
 use tokio::signal::unix::{SignalKind, signal};
 
-pub const ANY: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
 pub const SOON: Duration = Duration::from_secs(20);
 const CHECK_INTERVAL: Duration = Duration::from_millis(50);
 
@@ -32,7 +32,7 @@ impl World {
         let config = config_file.load().unwrap_or_else(|problems| panic!("{problems}"));
         let mut service = Service::start(config, SelfTelemetry::quiet().unwrap(), "--listen").await.unwrap();
         service.reload_on_change(config_file, signal(SignalKind::hangup()).unwrap());
-        Self { folder, service, client: reqwest::Client::builder().no_proxy().build().unwrap() }
+        Self { folder, service, client: http_client() }
     }
 
     pub fn at(&self, name: &str) -> PathBuf {

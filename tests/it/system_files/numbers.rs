@@ -1,6 +1,7 @@
 //! Values of a user's definition over several polls: parts that fail, restarts, units and details.
 
 use super::*;
+use crate::support::http_client;
 use axum::extract::State;
 use axum::http::StatusCode;
 use std::sync::Arc;
@@ -47,7 +48,6 @@ async fn start_failing_server(is_failing: Arc<AtomicBool>) -> SocketAddr {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_failed_part_and_a_restart_change_no_number_that_they_do_not_concern() {
-    let _ = rustls::crypto::ring::default_provider().install_default();
     let is_failing = Arc::new(AtomicBool::new(false));
     let server = start_failing_server(is_failing.clone()).await;
     let folder = tempfile::tempdir().unwrap();
@@ -59,7 +59,7 @@ async fn a_failed_part_and_a_restart_change_no_number_that_they_do_not_concern()
     );
     let mut program = Program::spawn_with(folder.path(), &config, &[]);
     let url = program.base_url().await;
-    let world = World { folder, program, url, client: reqwest::Client::builder().no_proxy().build().unwrap() };
+    let world = World { folder, program, url, client: http_client() };
     let series =
         |name: &str, attributes: &str| format!("{name}{{instance=\"hub1\",job=\"numbers\",{attributes}mail_system_name=\"numbers\"}} ");
     let queued = series("mail_queue_depth", "mail_queue_state=\"queued\",");

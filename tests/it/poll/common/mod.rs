@@ -3,7 +3,8 @@
 
 mod server;
 
-pub use server::{Act, Server, chunked, gzip, response, send};
+pub use crate::support::gzip::gzip;
+pub use server::{Act, Server, chunked, response, send};
 
 pub use crate::support::thread_log::Log;
 

@@ -1,7 +1,5 @@
 //! A scripted server for responses that no HTTP library would send.
 
-use flate2::{Compression, write::GzEncoder};
-use std::io::Write as _;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
@@ -185,10 +183,4 @@ pub fn chunked(head: &str, body: &[u8]) -> Vec<u8> {
     }
     bytes.extend_from_slice(b"0\r\n\r\n");
     bytes
-}
-
-pub fn gzip(body: &[u8]) -> Vec<u8> {
-    let mut encoder = GzEncoder::new(Vec::new(), Compression::best());
-    encoder.write_all(body).unwrap();
-    encoder.finish().unwrap()
 }
