@@ -11,16 +11,15 @@ use axum::Router;
 use axum::routing::get;
 use postmeter::simulate::{Options, Receiver, SimulatedServer, System};
 use std::fmt::Write;
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::SocketAddr;
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 use support::flat::flatten;
-use support::postmeter;
+use support::program::{Program, Signal};
+use support::{ANY, postmeter};
 use tonic::Status;
 
-const ANY: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
 const SHUTDOWN_MAX: Duration = Duration::from_secs(60);
 /// The default duration, in which each event happens several times.
 const SECONDS_DEFAULT: u64 = 24;
@@ -95,18 +94,10 @@ impl World {
     }
 }
 
-fn resident_bytes(process: &Child) -> u64 {
-    let status = std::fs::read_to_string(format!("/proc/{}/status", process.id())).unwrap();
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
-    line.trim().trim_end_matches(" kB").trim().parse::<u64>().unwrap() * 1024
-}
-
-fn signal(process: &Child, name: &str) {
-    assert!(Command::new("kill").args([name, &process.id().to_string()]).status().unwrap().success());
-}
-
-fn run(file: &Path) -> Child {
-    postmeter().args(["--log-level", "error", "run", "--config"]).arg(file).stdout(Stdio::null()).stderr(Stdio::inherit()).spawn().unwrap()
+fn run(file: &Path) -> Program {
+    let mut command = postmeter();
+    command.args(["--log-level", "error"]);
+    Program::spawn_command(command, file, &[])
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -135,7 +126,7 @@ async fn memory_does_not_grow_and_all_events_are_pushed() {
     for second in 0.. {
         tick.tick().await;
         received += received_since_last_call(&world.receiver);
-        assert!(process.try_wait().unwrap().is_none(), "the process has ended");
+        assert!(process.exit_status().is_none(), "the process has ended: {:#?}", process.log());
         match second % 8 {
             2 => {
                 outages += 1;
@@ -143,7 +134,7 @@ async fn memory_does_not_grow_and_all_events_are_pushed() {
             }
             4 => {
                 std::fs::write(&file, world.file(second % 16 == 4)).unwrap();
-                signal(&process, "-HUP");
+                process.signal(Signal::HUP);
                 reloads += 1;
             }
             6 => {
@@ -155,7 +146,7 @@ async fn memory_does_not_grow_and_all_events_are_pushed() {
             }
             _ => {}
         }
-        let resident = resident_bytes(&process);
+        let resident = process.resident_kib() * 1024;
         // The first third is the warm-up.
         if began.elapsed().as_secs() < seconds / 3 {
             warm_up_max = warm_up_max.max(resident);
@@ -167,10 +158,10 @@ async fn memory_does_not_grow_and_all_events_are_pushed() {
         }
     }
     world.receiver.fail_with(None);
-    signal(&process, "-TERM");
-    assert!(process.wait().unwrap().success());
+    let log = process.end();
     received += received_since_last_call(&world.receiver);
     let (produced, last, responses, restarts) = producer.totals();
+    log.iter().for_each(|line| println!("{line}"));
     println!(
         "{seconds} s: {responses} polls, {restarts} restarts, {outages} outages, {reloads} reloads; produced {produced}, received {received}; \
          resident memory at most {} KiB during the warm-up, {} KiB later",

@@ -2,7 +2,7 @@
 #![allow(clippy::unwrap_used)]
 
 use crate::support::program::Program;
-use crate::support::{postmeter, wait_until, wait_until_async};
+use crate::support::{ANY, Described, http_client, postmeter, wait_until, wait_until_async};
 use opentelemetry_proto::tonic::collector::logs::v1::logs_service_server::{LogsService, LogsServiceServer};
 use opentelemetry_proto::tonic::collector::logs::v1::{ExportLogsServiceRequest, ExportLogsServiceResponse};
 use opentelemetry_proto::tonic::collector::metrics::v1::metrics_service_server::{MetricsService, MetricsServiceServer};
@@ -12,8 +12,6 @@ use opentelemetry_proto::tonic::collector::trace::v1::{ExportTraceServiceRequest
 use opentelemetry_proto::tonic::metrics::v1::{AggregationTemporality, metric};
 use postmeter::simulate::{self, Options, SimulatedServer, System};
 use std::collections::BTreeSet;
-use std::net::{Ipv4Addr, SocketAddr};
-use std::process::Stdio;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -23,7 +21,6 @@ use tonic::transport::Server;
 use tonic::transport::server::TcpIncoming;
 use tonic::{Request, Response, Status};
 
-const ANY: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
 const TIMEOUT: Duration = Duration::from_secs(20);
 
 /// A receiver that remembers the names of everything that arrives, as `kind name`.
@@ -93,18 +90,11 @@ async fn traces_logs_and_metrics_are_pushed_and_flushed_at_shutdown() {
     );
     std::fs::write(&file, config).unwrap();
     let mut command = postmeter();
-    command.args(["run", "--config"]).arg(&file).env("OTEL_SERVICE_NAME", "our-postmeter").stderr(Stdio::piped());
-    let mut child = command.spawn().unwrap();
-
-    let started = Instant::now();
-    while !(receiver.has("metric mail.up") && receiver.has("metric postmeter.build_info")) {
-        assert!(started.elapsed() < TIMEOUT, "{:?}", receiver.0.lock().unwrap());
-        tokio::task::yield_now().await;
-    }
-    let stopped = std::process::Command::new("kill").args(["-TERM", &child.id().to_string()]).status().unwrap();
-    assert!(stopped.success());
-    let status = tokio::task::spawn_blocking(move || child.wait().unwrap()).await.unwrap();
-    assert_eq!(status.code(), Some(0));
+    command.env("OTEL_SERVICE_NAME", "our-postmeter");
+    let program = Program::spawn_command(command, &file, &[]);
+    let is_pushed = || receiver.has("metric mail.up") && receiver.has("metric postmeter.build_info");
+    wait_until(is_pushed, TIMEOUT, Described(|| format!("metrics arrive: {:?}", receiver.0.lock().unwrap()))).await;
+    tokio::task::spawn_blocking(move || program.end()).await.unwrap();
     for name in ["span poll", "span export", "our-postmeter", "started", "stopping", "metric otel.sdk.exporter.metric_data_point.exported"]
     {
         assert!(receiver.has(name), "{name}: {:?}", receiver.0.lock().unwrap());
@@ -190,8 +180,7 @@ async fn a_receiver_that_does_not_respond_delays_the_end_once_for_all_signals() 
     );
     let mut program = Program::spawn_with(folder.path(), &config, &[]);
     // A scrape has a span.
-    let _ = rustls::crypto::ring::default_provider().install_default();
-    let client = reqwest::Client::builder().tls_certs_only([]).no_proxy().build().unwrap();
+    let client = http_client();
     client.get(format!("{}/metrics", program.base_url().await)).send().await.unwrap();
     let stopped = Instant::now();
     let log = tokio::task::spawn_blocking(move || program.end()).await.unwrap();

@@ -1,6 +1,7 @@
 //! A log that is not read: Postmeter continues, counts the dropped lines, and stops on SIGTERM.
 #![allow(clippy::unwrap_used)]
 
+use crate::support::program::{Signal, signal};
 use crate::support::{postmeter, wait_until_blocking};
 use ring::digest::{SHA256, digest};
 use std::io::{BufRead, BufReader, Read, Write};
@@ -94,7 +95,7 @@ impl Running {
 
     /// Sends SIGTERM and waits for the end.
     fn terminate(&mut self) {
-        assert!(Command::new("kill").arg(self.child.id().to_string()).status().unwrap().success());
+        signal(&self.child, Signal::TERM);
         let started = Instant::now();
         let status = loop {
             if let Some(status) = self.child.try_wait().unwrap() {

@@ -1,8 +1,10 @@
 //! `postmeter run` as a child process, with its log and its pull endpoint.
 
-use super::{postmeter, wait_until, wait_until_blocking};
+use super::process_memory::status_kib;
+use super::{Described, postmeter, wait_until, wait_until_blocking};
 use parking_lot::Mutex;
-use rustix::process::{Pid, Resource, Rlimit, getrlimit, prlimit};
+pub use rustix::process::Signal;
+use rustix::process::{Pid, Resource, Rlimit, getrlimit, kill_process, prlimit};
 use std::io::{BufRead, BufReader, Lines};
 use std::path::Path;
 use std::process::{Child, ChildStderr, Command, ExitStatus, Stdio};
@@ -18,6 +20,8 @@ pub struct Program {
     child: Child,
     log: Arc<Log>,
     reader: Option<std::thread::JoinHandle<Lines<BufReader<ChildStderr>>>>,
+    /// Lines that [`Self::wait_for_line`] has passed.
+    passed: usize,
 }
 
 /// The lines of standard error that were read.
@@ -49,7 +53,7 @@ impl Program {
             // The open pipe is returned: a closed one would be another fault.
             lines
         });
-        Self { child, log, reader: Some(reader) }
+        Self { child, log, reader: Some(reader), passed: 0 }
     }
 
     /// Writes the configuration to `postmeter.yaml` in this directory and starts `postmeter run` with it.
@@ -93,6 +97,22 @@ impl Program {
         self.log.lines.lock().clone()
     }
 
+    /// True if a line of the log contains this text.
+    pub fn has_logged(&self, text: &str) -> bool {
+        self.log.lines.lock().iter().any(|line| line.contains(text))
+    }
+
+    /// Waits for a line with this text after those of previous calls.
+    #[track_caller]
+    pub fn wait_for_line(&mut self, text: &str) -> String {
+        let (log, passed) = (self.log.clone(), self.passed);
+        let position = || log.lines.lock().iter().skip(passed).position(|line| line.contains(text));
+        let what = Described(|| format!("the log has {text}: {:#?}", log.lines.lock()));
+        wait_until_blocking(|| position().is_some(), PROCESS_LIMIT, what);
+        self.passed += position().unwrap() + 1;
+        log.lines.lock()[self.passed - 1].clone()
+    }
+
     /// Stops reading the log after its next line. The pipe stays open.
     pub fn ignore_log(&self) {
         self.log.is_ignored.store(true, Ordering::SeqCst);
@@ -100,22 +120,38 @@ impl Program {
 
     /// The largest resident memory so far, in KiB.
     pub fn peak_kib(&self) -> u64 {
-        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap();
-        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
-        line.trim().trim_end_matches(" kB").parse().unwrap()
+        status_kib(self.child.id(), "VmHWM")
+    }
+
+    /// The resident memory at this time, in KiB.
+    pub fn resident_kib(&self) -> u64 {
+        status_kib(self.child.id(), "VmRSS")
     }
 
     /// Sets the limit of open files. Files that are open stay open.
     pub fn limit_open_files(&self, files: Option<u64>) {
-        let pid = Pid::from_child(&self.child);
-        let unchanged = getrlimit(Resource::Nofile);
-        let limit = Rlimit { current: files.or(unchanged.maximum), maximum: unchanged.maximum };
-        prlimit(Some(pid), Resource::Nofile, limit).unwrap();
+        self.limit(Resource::Nofile, files);
+    }
+
+    /// Sets the limit of the size of files, which simulates a full disk.
+    pub fn limit_file_bytes(&self, bytes: Option<u64>) {
+        self.limit(Resource::Fsize, bytes);
+    }
+
+    fn limit(&self, resource: Resource, limit: Option<u64>) {
+        let unchanged = getrlimit(resource);
+        let limit = Rlimit { current: limit.or(unchanged.maximum), maximum: unchanged.maximum };
+        prlimit(Some(Pid::from_child(&self.child)), resource, limit).unwrap();
+    }
+
+    /// Sends a signal.
+    pub fn signal(&self, name: Signal) {
+        signal(&self.child, name);
     }
 
     /// Sends SIGTERM.
     pub fn terminate(&self) {
-        assert!(Command::new("kill").args(["-TERM", &self.child.id().to_string()]).status().unwrap().success());
+        self.signal(Signal::TERM);
     }
 
     /// The exit status, if the process has ended.
@@ -156,6 +192,11 @@ impl Drop for Program {
     fn drop(&mut self) {
         self.stop();
     }
+}
+
+/// Sends a signal to a process that has not been waited for.
+pub fn signal(process: &Child, name: Signal) {
+    kill_process(Pid::from_child(process), name).unwrap();
 }
 
 /// A foreign process that is killed when this is dropped, also by a failed assertion.

@@ -1,12 +1,13 @@
 //! `demo` and `simulate`: addresses, arguments, and the files of a demo.
 
 use super::{check_failure, check_rejected, run};
+use crate::support::program::{Signal, signal};
 use crate::support::{FIXTURES, postmeter, stderr};
 use std::io::{BufRead, BufReader};
 use std::net::TcpListener;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, ExitStatus, Stdio};
+use std::process::{Child, ExitStatus, Stdio};
 
 #[test]
 fn an_address_in_use_is_reported_with_the_flag() {
@@ -43,7 +44,7 @@ fn the_demo_reads_a_delivery_log_and_removes_its_files() {
     // Ten seconds apart; the log is read every five.
     while records(&wait_for_line("delivery records")) == 0 {}
     assert!(directory.join("messages-demo-cpanel.cursor").exists());
-    assert!(running.ends("-INT").success());
+    assert!(running.ends(Signal::INT).success());
     wait_for_line("delivery records");
     assert_eq!(kept(), Vec::<PathBuf>::new());
 
@@ -52,15 +53,15 @@ fn the_demo_reads_a_delivery_log_and_removes_its_files() {
     let line = lines.find(|line| line.contains("  log ")).unwrap();
     assert!(line.contains("  log   off") && line.contains("No such file") && line.contains("TMPDIR"), "{line}");
     assert!(lines.any(|line| line.contains("Ctrl-C")));
-    assert!(running.ends("-TERM").success());
+    assert!(running.ends(Signal::TERM).success());
 }
 
 /// A demo that does not outlive its test.
 struct Demo(Child);
 
 impl Demo {
-    fn ends(&mut self, signal: &str) -> ExitStatus {
-        assert!(Command::new("kill").args([signal, &self.0.id().to_string()]).status().unwrap().success());
+    fn ends(&mut self, name: Signal) -> ExitStatus {
+        signal(&self.0, name);
         self.0.wait().unwrap()
     }
 }

@@ -2,19 +2,12 @@
 
 use super::{ANY, QUICK, Ticker, WAIT_MAX, request_files, ticks};
 use crate::support::closed_port::ClosedPort;
-use crate::support::{postmeter, skipped, stderr, wait_until};
+use crate::support::program::Program;
+use crate::support::{postmeter, skipped, wait_until};
 use postmeter::simulate::Receiver;
-use std::fmt::Write;
-use std::io::{BufRead, BufReader};
-use std::process::{Child, Stdio};
-use std::sync::{Arc, Mutex};
+use std::process::Command;
 use std::time::Duration;
 use tonic::Status;
-
-/// Starts `postmeter run`.
-fn run(file: &std::path::Path) -> Child {
-    postmeter().args(["run", "--config"]).arg(file).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap()
-}
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_spool_survives_kills() {
@@ -39,21 +32,19 @@ async fn survives_kills(series: usize, kills: u64) {
     for kill in 0..kills {
         receiver.fail_with((kill % 3 != 1).then(|| Status::unavailable("busy")));
         let before = ticker.polls();
-        let mut process = run(&file);
+        let process = Program::spawn(&file, &[]);
         ticker.wait_for_polls(3).await;
         // At different moments between two collections.
         tokio::time::sleep(Duration::from_millis(kill * 173 % 1000)).await;
         // Each reading is queued before the next poll.
         queued.extend(before + 1..ticker.polls());
-        process.kill().unwrap();
-        process.wait().unwrap();
-        let mut next = run(&file);
+        process.kill();
+        let next = Program::spawn(&file, &[]);
         tokio::time::sleep(Duration::from_millis(20 + kill * 37 % 150)).await;
-        next.kill().unwrap();
-        next.wait().unwrap();
+        next.kill();
     }
     receiver.fail_with(None);
-    let process = run(&file);
+    let process = Program::spawn(&file, &[]);
     wait_until(
         || {
             let arrived = ticks(&receiver.requests());
@@ -63,10 +54,8 @@ async fn survives_kills(series: usize, kills: u64) {
         "all queued ticks arrive",
     )
     .await;
-    terminate(&process);
-    let output = process.wait_with_output().unwrap();
-    assert!(output.status.success(), "{:?} {}", output.status, stderr(&output));
-    assert!(!spool.join("otlp-metrics/damaged").exists(), "{}", stderr(&output));
+    let log = process.end();
+    assert!(!spool.join("otlp-metrics/damaged").exists(), "{log:#?}");
     let requests = receiver.requests();
     let arrived = ticks(&requests);
     let repeated = arrived.values().filter(|times| times.len() > 1);
@@ -76,25 +65,17 @@ async fn survives_kills(series: usize, kills: u64) {
 }
 
 /// Starts `postmeter run` so that the size of its files can be limited later.
-fn run_without_sigxfsz(file: &std::path::Path) -> Child {
-    let mut limited = std::process::Command::new("env");
+fn run_without_sigxfsz(file: &std::path::Path) -> Program {
+    let mut limited = Command::new("env");
     limited.args(["-i", "--ignore-signal=XFSZ"]).arg(postmeter().get_program());
-    limited.args(["run", "--config"]).arg(file).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap()
-}
-
-/// Limits the size of all files of a process, which simulates a full disk. Returns true on success.
-fn limit_files(process: &Child, bytes_max: &str) -> bool {
-    std::process::Command::new("prlimit")
-        .args(["--pid", &process.id().to_string(), &format!("--fsize={bytes_max}:unlimited")])
-        .status()
-        .is_ok_and(|s| s.success())
+    Program::spawn_command(limited, file, &[])
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_full_disk_loses_no_queued_requests() {
-    let tools = std::process::Command::new("env").args(["--ignore-signal=XFSZ", "prlimit", "--version"]).output();
+    let tools = Command::new("env").args(["--ignore-signal=XFSZ", "true"]).output();
     if !tools.is_ok_and(|tried| tried.status.success()) {
-        return skipped("a_full_disk_loses_no_queued_requests", "env and prlimit are not available");
+        return skipped("a_full_disk_loses_no_queued_requests", "env cannot ignore signals");
     }
     let ticker = Ticker::start(3000).await;
     let folder = tempfile::tempdir().unwrap();
@@ -104,55 +85,27 @@ async fn a_full_disk_loses_no_queued_requests() {
         format!("endpoint: \"{}\", compression: none, spool: {{dir: {}}}, {QUICK}", receiver.url(), folder.path().join("spool").display());
     std::fs::write(&file, ticker.config_file(&otlp)).unwrap();
     receiver.fail_with(Some(Status::unavailable("busy")));
-    let mut process = run_without_sigxfsz(&file);
-    let log = LogOutput::of(&mut process);
+    let process = run_without_sigxfsz(&file);
     wait_until(|| request_files(&folder.path().join("spool")).len() >= 2, WAIT_MAX, "requests are in the spool").await;
-    assert!(limit_files(&process, "50000"));
-    wait_until(|| log.has("the spool cannot be used"), WAIT_MAX, "the disk is full").await;
+    process.limit_file_bytes(Some(50_000));
+    wait_until(|| process.has_logged("the spool cannot be used"), WAIT_MAX, "the disk is full").await;
     ticker.wait_for_polls(3).await;
     receiver.fail_with(None);
     let missed = ticker.polls();
     wait_until(|| ticks(&receiver.requests()).contains_key(&missed), WAIT_MAX, "the missed ticks arrive").await;
     receiver.fail_with(Some(Status::unavailable("busy")));
-    assert!(limit_files(&process, "unlimited"));
-    wait_until(|| log.has("the spool can be used again"), WAIT_MAX, "the spool can be used again").await;
+    process.limit_file_bytes(None);
+    wait_until(|| process.has_logged("the spool can be used again"), WAIT_MAX, "the spool can be used again").await;
     receiver.fail_with(None);
     let missed = ticker.polls();
     wait_until(|| ticks(&receiver.requests()).contains_key(&missed), WAIT_MAX, "the missed ticks arrive").await;
-    terminate(&process);
-    assert!(process.wait().unwrap().success(), "{}", log.text());
-    assert_eq!(log.text().matches("the spool cannot be used").count(), 1, "the failure is logged once: {}", log.text());
-    assert!(!log.has("lost"), "{}", log.text());
+    let log = process.end().join("\n");
+    assert_eq!(log.matches("the spool cannot be used").count(), 1, "the failure is logged once: {log}");
+    assert!(!log.contains("lost"), "{log}");
     let all = ticks(&receiver.requests());
     assert_eq!(all.keys().copied().collect::<Vec<_>>(), (1..=*all.keys().last().unwrap()).collect::<Vec<_>>(), "ticks are missing");
     assert!(all.values().all(|times| times.len() == 1), "ticks arrived twice: {all:?}");
     receiver.shutdown().await;
-}
-
-/// The standard error of a process so far.
-#[derive(Clone)]
-struct LogOutput(Arc<Mutex<String>>);
-
-impl LogOutput {
-    fn of(process: &mut Child) -> Self {
-        let (log, lines) = (Self(Arc::default()), BufReader::new(process.stderr.take().unwrap()).lines());
-        let written = log.0.clone();
-        std::thread::spawn(move || lines.map_while(Result::ok).for_each(|line| writeln!(written.lock().unwrap(), "{line}").unwrap()));
-        log
-    }
-
-    fn has(&self, text: &str) -> bool {
-        self.text().contains(text)
-    }
-
-    fn text(&self) -> String {
-        self.0.lock().unwrap().clone()
-    }
-}
-
-fn terminate(process: &Child) {
-    let status = std::process::Command::new("kill").args(["-TERM", &process.id().to_string()]).status().unwrap();
-    assert!(status.success());
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -163,12 +116,10 @@ async fn metrics_that_are_lost_at_shutdown_are_logged() {
     let unused = ClosedPort::new();
     let unused_url = format!("http://{}", unused.address);
     std::fs::write(&file, ticker.config_file(&format!("endpoint: \"{unused_url}\", {QUICK}"))).unwrap();
-    let mut process = run(&file);
-    let log = LogOutput::of(&mut process);
-    wait_until(|| log.has("push failed"), WAIT_MAX, "a push fails").await;
+    let process = Program::spawn(&file, &[]);
+    wait_until(|| process.has_logged("push failed"), WAIT_MAX, "a push fails").await;
     ticker.wait_for_polls(3).await;
-    terminate(&process);
-    assert!(process.wait().unwrap().success(), "{}", log.text());
-    wait_until(|| log.has("unsent metrics are lost"), WAIT_MAX, "the loss is logged").await;
-    assert_eq!(log.text().matches("push failed").count(), 1, "an outage is logged once: {}", log.text());
+    let log = process.end().join("\n");
+    assert!(log.contains("unsent metrics are lost"), "{log}");
+    assert_eq!(log.matches("push failed").count(), 1, "an outage is logged once: {log}");
 }

@@ -1,40 +1,21 @@
 //! The program is killed at arbitrary times: no record is lost, the cursor is never ahead of the receiver, and memory does not grow.
 
 use super::world::{ANY, World, grpc, until};
+use crate::support::postmeter;
+use crate::support::program::Program;
 use opentelemetry_proto::tonic::collector::logs::v1::ExportLogsServiceRequest;
 use opentelemetry_proto::tonic::common::v1::any_value::Value;
 use postmeter::delivery_log::BATCH_RECORDS_MAX;
 use postmeter::simulate::Receiver;
 use std::collections::HashSet;
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
-/// A running program. It is killed when dropped.
-struct Running(Child);
-
-impl Running {
-    fn start(file: &Path) -> Self {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_postmeter"));
-        // With one arena for each thread, the memory that glibc retains would vary with the load of the machine.
-        command.env_clear().env("MALLOC_ARENA_MAX", "1").args(["run", "--config"]).arg(file).stdout(Stdio::null()).stderr(Stdio::null());
-        Self(command.spawn().unwrap())
-    }
-
-    /// The largest resident memory so far, in MiB.
-    fn peak_mib(&self) -> u64 {
-        let status = std::fs::read_to_string(format!("/proc/{}/status", self.0.id())).unwrap();
-        let line = status.lines().find(|line| line.starts_with("VmHWM:")).unwrap();
-        line.split_whitespace().nth(1).unwrap().parse::<u64>().unwrap() / 1024
-    }
-}
-
-impl Drop for Running {
-    /// Kills the program with SIGKILL.
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
+fn run(file: &Path) -> Program {
+    let mut command = postmeter();
+    // With one arena for each thread, the memory that glibc retains would vary with the load of the machine.
+    command.env("MALLOC_ARENA_MAX", "1");
+    Program::spawn_command(command, file, &[])
 }
 
 /// `log.record.uid` and the time in seconds of each record.
@@ -71,13 +52,13 @@ async fn repeated_kills_lose_no_record_and_the_cursor_is_never_ahead() {
     std::fs::write(&file, world.file("", &grpc(&receiver))).unwrap();
     let mut kills = 0;
     while kills < KILLS {
-        let running = Running::start(&file);
+        let running = run(&file);
         // Kill at an arbitrary time: after more records have arrived, and a little later.
         let (before, more) = (receiver.log_records(), kills * 977 % 4_000);
         let done = || receiver.log_records() >= before + more || receiver.distinct_log_records() as u64 == RECORDS;
         until("more records", || done() && cursor(world.state.path()).is_some()).await;
         tokio::time::sleep(Duration::from_millis(kills * 37 % 90)).await;
-        drop(running);
+        running.kill();
         kills += 1;
 
         let arrived = received(&receiver.log_requests());
@@ -91,7 +72,7 @@ async fn repeated_kills_lose_no_record_and_the_cursor_is_never_ahead() {
         let truth = world.simulated.traffic(|traffic| traffic.log.iter().filter(|attempt| attempt.at <= reached).count());
         assert_eq!(up_to(reached), truth, "all up to the cursor has arrived");
     }
-    let _running = Running::start(&file);
+    let _running = run(&file);
     until("all records", || receiver.distinct_log_records() as u64 == RECORDS).await;
     let twice = receiver.log_records() - RECORDS;
     assert!(twice <= KILLS * BATCH_RECORDS_MAX as u64, "{twice} came twice");
@@ -105,9 +86,9 @@ async fn memory_does_not_grow_with_the_log() {
         let receiver = Receiver::start(ANY).await.unwrap();
         let file = world.state.path().join("postmeter.yaml");
         std::fs::write(&file, world.file("", &grpc(&receiver))).unwrap();
-        let running = Running::start(&file);
+        let running = run(&file);
         until("all records", || receiver.distinct_log_records() as u64 == records).await;
-        peaks.push(running.peak_mib());
+        peaks.push(running.peak_kib() / 1024);
     }
     let [small, large] = peaks[..] else { panic!() };
     assert!(large <= small + 12 && large < 100, "{small} MiB with 40,000 records and {large} MiB with 100,000");

@@ -1,57 +1,10 @@
 //! The program: SIGHUP, and the lines of its log.
 
-use super::world::{SOON, start_server, target, value};
-use crate::support::postmeter;
+use super::world::{start_server, target, value};
+use crate::support::http_client;
+use crate::support::program::{Program, Signal};
 use postmeter::simulate::System;
-use std::io::{BufRead, BufReader};
-use std::process::{Child, Command, Stdio};
-use std::sync::mpsc::{Receiver, channel};
-
-struct Running {
-    child: Child,
-    log: Receiver<String>,
-}
-
-impl Running {
-    fn start(file: &std::path::Path, flags: &[&str]) -> Self {
-        let mut command = postmeter();
-        let mut child = command.args(["run", "--config"]).arg(file).args(flags).stderr(Stdio::piped()).spawn().unwrap();
-        let (line, log) = channel();
-        let stderr = BufReader::new(child.stderr.take().unwrap());
-        std::thread::spawn(move || stderr.lines().map_while(Result::ok).try_for_each(|text| line.send(text)));
-        Self { child, log }
-    }
-
-    /// Waits for a log line that contains this text.
-    #[track_caller]
-    fn wait_for_line(&self, text: &str) -> String {
-        loop {
-            let line = self.log.recv_timeout(SOON).unwrap_or_else(|_| panic!("the log has no line with {text}"));
-            if line.contains(text) {
-                return line;
-            }
-        }
-    }
-
-    /// Waits until the program listens, and returns its URL.
-    #[track_caller]
-    fn url(&self) -> String {
-        let started = self.wait_for_line("started");
-        let url = started.split('"').find(|word| word.starts_with("http://"));
-        url.unwrap_or_else(|| panic!("{started}")).trim_end_matches("/metrics").to_owned()
-    }
-
-    fn signal(&self, name: &str) {
-        assert!(Command::new("kill").args([name, &self.child.id().to_string()]).status().unwrap().success());
-    }
-}
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
+use std::process::Command;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn sighup_reloads_and_an_invalid_file_is_logged() {
@@ -63,20 +16,19 @@ async fn sighup_reloads_and_an_invalid_file_is_logged() {
         std::fs::write(&path, format!("targets:\n{targets}{rest}export: {{prometheus: {{listen: \"127.0.0.1:0\"}}}}\n")).unwrap();
     };
     write(&["a"], "");
-    let mut running = Running::start(&path, &["--enable-reload"]);
-    let url = running.url();
-    let _ = rustls::crypto::ring::default_provider().install_default();
-    let client = reqwest::Client::builder().no_proxy().build().unwrap();
+    let mut running = Program::spawn(&path, &["--enable-reload"]);
+    let url = running.base_url().await;
+    let client = http_client();
     let get = async |path: &str| client.get(format!("{url}{path}")).send().await.unwrap().text().await.unwrap();
 
     write(&["a", "b"], "");
-    running.signal("-HUP");
+    running.signal(Signal::HUP);
     let line = running.wait_for_line("configuration reloaded");
     assert!(["added=1", "changed=0", "removed=0", "unchanged=1", "SIGHUP"].iter().all(|field| line.contains(field)), "{line}");
     assert!(get("/targets.json").await.contains("\"b\""));
 
     write(&["a", "c"], "tagrets: []\n");
-    running.signal("-HUP");
+    running.signal(Signal::HUP);
     let line = running.wait_for_line("reload rejected, nothing was changed");
     assert!(line.contains("postmeter.yaml:4: tagrets: unknown key; did you mean targets?"), "{line}");
     let page = get("/targets.json").await;
@@ -91,9 +43,7 @@ async fn sighup_reloads_and_an_invalid_file_is_logged() {
         (response.status().as_u16(), response.text().await.unwrap().as_str()),
         (200, "reloaded: 1 target: 1 added, 0 changed, 2 removed, 0 unchanged\n")
     );
-    running.signal("-TERM");
-    running.wait_for_line("stopped");
-    assert!(running.child.wait().unwrap().success());
+    assert!(running.end().last().unwrap().contains("stopped"));
     kumomta.shutdown().await;
 }
 
@@ -108,7 +58,7 @@ fn an_emptied_web_configuration_does_not_open_the_endpoint() {
     std::fs::write(&path, format!("targets_files: [{}/*.yaml]\nexport: {{prometheus: {prometheus}}}\n", folder.path().join("t").display()))
         .unwrap();
     std::fs::write(&web, "basic_auth_users: {a: $2y$10$X0h1gDsPszWURQaxFh.zoubFi6DXncSjhoQNJgRrnGs7EsimhC7zG}\n").unwrap();
-    let mut running = Running::start(&path, &[]);
+    let mut running = Program::spawn(&path, &[]);
     running.wait_for_line("started");
     std::fs::write(&web, "").unwrap();
     let line = running.wait_for_line("the previous ones stay in use");
@@ -116,9 +66,7 @@ fn an_emptied_web_configuration_does_not_open_the_endpoint() {
         line.contains("WARN") && line.contains("would lose protection: every client could read it; if this is intended, restart Postmeter"),
         "{line}"
     );
-    running.signal("-TERM");
-    running.wait_for_line("stopped");
-    assert!(running.child.wait().unwrap().success());
+    assert!(running.end().last().unwrap().contains("stopped"));
 }
 
 /// A pipe without a writer behaves like a file on a lost network mount.
@@ -132,19 +80,16 @@ async fn an_unresponsive_file_is_logged_and_does_not_delay_the_stop() {
         std::fs::write(&path, format!("targets_files: [{targets}/*.yaml]\nexport: {{prometheus: {prometheus}}}\n")).unwrap();
     };
     write("");
-    let mut running = Running::start(&path, &[]);
-    let url = running.url();
+    let mut running = Program::spawn(&path, &[]);
+    let url = running.base_url().await;
     assert!(Command::new("mkfifo").arg(&pipe).status().unwrap().success());
     write(&format!(", web_config_file: {}", pipe.display()));
-    running.signal("-HUP");
+    running.signal(Signal::HUP);
     running.wait_for_line("reading the configuration takes long");
-    let _ = rustls::crypto::ring::default_provider().install_default();
-    let client = reqwest::Client::builder().no_proxy().build().unwrap();
+    let client = http_client();
     let page = client.get(format!("{url}/metrics")).send().await.unwrap().text().await.unwrap();
     assert_eq!(value(&page, "postmeter_config_last_reload_successful{"), Some(0.0), "{page}");
-    running.signal("-TERM");
-    running.wait_for_line("stopped");
-    assert!(running.child.wait().unwrap().success());
+    assert!(running.end().last().unwrap().contains("stopped"));
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -152,8 +97,8 @@ async fn a_start_without_targets_is_logged() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("postmeter.yaml");
     std::fs::write(&path, "targets_files: [/nonexistent/a.yaml]\nexport: {prometheus: {listen: '127.0.0.1:0'}}\n").unwrap();
-    let postmeter = Running::start(&path, &[]);
+    let mut postmeter = Program::spawn(&path, &[]);
     postmeter.wait_for_line("targets_files[0]: /nonexistent/a.yaml does not exist");
     postmeter.wait_for_line("there are no targets, so nothing is polled");
-    postmeter.signal("-TERM");
+    postmeter.end();
 }
