@@ -4,17 +4,13 @@
 //! `POSTMETER_REQUIRE_EXPOSITION=1`.
 #![allow(clippy::unwrap_used)]
 
-use crate::support::{postmeter, skipped, stderr, stdout};
+use crate::support::{all_systems, http_client, postmeter, skipped, start_service, stderr, stdout};
 use postmeter::app::Service;
-use postmeter::config::{self, Environment};
 use postmeter::simulate::{Options, SimulatedServer, System};
-use postmeter::telemetry::SelfTelemetry;
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-const ANY: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
 const PYTHON_CHECK: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/.ci/exposition/check.py");
 const PROTOBUF: &str = "application/vnd.google.protobuf;proto=io.prometheus.client.MetricFamily;encoding=delimited";
 
@@ -76,31 +72,18 @@ fn parse(parsers: &Path, pages: &[Page]) -> BTreeMap<PathBuf, BTreeMap<String, u
 
 /// A service with every simulated server, each of which is busy.
 async fn start(keys: &str) -> (Service, Vec<SimulatedServer>) {
-    let mut servers = Vec::new();
-    let mut targets = String::new();
-    for system in System::ALL {
-        let server = SimulatedServer::start(system, ANY, Options { frozen: true, ..Options::default() }).await.unwrap();
-        server.traffic(|traffic| traffic.advance(600.0));
-        let (name, credentials) = (system.name(), system.credential_keys());
-        targets += &format!(
-            "  - {{name: {name}, system: {name}, url: \"{}\", min_interval: 1h, {credentials}{}}}\n",
-            server.url(),
-            system.parts_key("")
-        );
-        servers.push(server);
-    }
+    let options = Options { frozen: true, ..Options::default() };
+    let (servers, targets) = all_systems(options, |system| format!("min_interval: 1h, {}", system.parts_key(""))).await;
+    servers.iter().for_each(|server| server.traffic(|traffic| traffic.advance(600.0)));
     let file = format!("targets:\n{targets}export:\n  prometheus: {{listen: \"127.0.0.1:0\", {keys}}}\n");
-    let config = config::parse(&file, "test.yaml", &Environment::default()).unwrap_or_else(|problems| panic!("{problems}"));
-    (Service::start(config, SelfTelemetry::quiet().unwrap(), "--listen").await.unwrap(), servers)
+    (start_service(&file).await, servers)
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn every_page_is_valid_for_other_parsers() {
     let Some(parsers) = parsers() else { return };
-    // Another test of this process may have installed it.
-    let _ = rustls::crypto::ring::default_provider().install_default();
     let folder = tempfile::tempdir().unwrap();
-    let client = reqwest::Client::builder().no_proxy().build().unwrap();
+    let client = http_client();
     let mut pages = Vec::new();
     for keys in [
         "translation_strategy: UnderscoreEscapingWithSuffixes",

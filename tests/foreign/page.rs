@@ -5,7 +5,7 @@ mod browser;
 mod screenshot;
 mod service;
 
-use crate::support::skipped;
+use crate::support::{http_client, skipped};
 use browser::Browser;
 use postmeter::simulate::{Receiver, System};
 use serde_json::{Value, json};
@@ -43,7 +43,7 @@ async fn responses_have_security_headers_and_link_only_existing_endpoints() {
         let header = |name: &str| response.headers().get(name).map(|value| value.to_str().unwrap().to_owned()).unwrap_or_default();
         assert_eq!((response.status().as_u16(), header("content-type").as_str()), (200, kind), "{path}");
         assert_eq!((header("x-content-type-options").as_str(), header("referrer-policy").as_str()), ("nosniff", "no-referrer"), "{path}");
-        let head = reqwest::Client::new().head(service.url(path)).send().await.unwrap();
+        let head = http_client().head(service.url(path)).send().await.unwrap();
         assert_eq!((head.status().as_u16(), head.headers()["content-type"].to_str().unwrap()), (200, kind), "HEAD {path}");
         assert_eq!(head.text().await.unwrap(), "", "HEAD {path}");
     }
@@ -99,7 +99,7 @@ async fn tokens_are_shown_with_their_last_use_but_without_their_value() {
     );
     let service = TestService::with(Vec::new(), targets, "", &format!(", auth: {{tokens: {tokens}}}")).await;
     assert_eq!(service.get("/").await.status(), 401);
-    let request = reqwest::Client::new().get(service.url("/")).bearer_auth("test");
+    let request = http_client().get(service.url("/")).bearer_auth("test");
     let page = request.send().await.unwrap().text().await.unwrap();
     assert!(page.contains("reader") && page.contains("former") && page.contains("expired") && page.contains("just now"), "{page}");
     assert!(!page.contains(TOKEN_SHA256), "not even the hash");

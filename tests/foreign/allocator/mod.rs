@@ -8,7 +8,7 @@ mod kubernetes;
 mod target_allocator;
 
 use crate::support::program::Program;
-use crate::support::{Described, skipped, wait_until_async};
+use crate::support::{Described, http_client, install_crypto_provider, skipped, wait_until_async};
 use postmeter::simulate::{Options, SimulatedServer, System};
 use std::collections::BTreeSet;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -46,7 +46,7 @@ impl Pod {
 
     /// The names of the targets that were polled.
     async fn polled(&self) -> BTreeSet<String> {
-        let client = reqwest::Client::builder().no_proxy().build().unwrap();
+        let client = http_client();
         let page = client.get(format!("{}/targets.json", self.url)).send().await.unwrap().text().await.unwrap();
         let page: serde_json::Value = serde_json::from_str(&page).unwrap();
         let targets = page["targets"].as_array().unwrap().iter();
@@ -72,8 +72,7 @@ async fn targets_move_with_the_target_allocator() {
 }
 
 async fn targets_of_a_removed_instance_move(program: Option<PathBuf>) {
-    // Another test of this process may have installed it.
-    let _ = rustls::crypto::ring::default_provider().install_default();
+    install_crypto_provider();
     let any = SocketAddr::new(Ipv4Addr::LOCALHOST.into(), 0);
     let mut servers = Vec::new();
     for _ in 0..SERVERS {

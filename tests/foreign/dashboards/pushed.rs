@@ -1,19 +1,15 @@
 //! Runs the queries of all panels on mail servers against a Prometheus into which Postmeter only pushes: canonical and native panels have
 //! data there, too, although an OTLP receiver changes the names of native counters.
 
-use super::queries::{Api, DATA_MAX, DATA_ON_FAILURE, EMPTY, PanelQuery, RETRY_INTERVAL, fill_in, is_native};
+use super::queries::{Api, DATA_ON_FAILURE, PanelQuery, fill_in, panel_query};
 use super::{dashboards, panels, targets, text};
 use crate::stack::needed;
 use crate::stack::programs::{PROMETHEUS, Running, free_ports};
 use crate::support::names::vocabulary;
-use postmeter::app::Service;
-use postmeter::config::{self, Environment};
+use crate::support::{http_client, install_crypto_provider, start_service};
 use postmeter::simulate::{Options, SimulatedServer, System};
-use postmeter::telemetry::SelfTelemetry;
 use std::collections::BTreeSet;
 use std::net::{Ipv4Addr, SocketAddr};
-use std::process::Command;
-use std::time::Instant;
 
 /// The systems with a dashboard.
 const SYSTEMS: [System; 5] = [System::Ceymail, System::Cpanel, System::Emailengine, System::Kumomta, System::Stalwart];
@@ -23,21 +19,12 @@ const SKIPPED: &[(&str, &str)] = &[("Alerts", "this Prometheus has no rules")];
 #[tokio::test(flavor = "multi_thread")]
 async fn pushed_series_are_on_all_panels_of_mail_servers() {
     let Some([prometheus]) = needed("pushed_series_are_on_all_panels_of_mail_servers", [&PROMETHEUS]) else { return };
-    let _ = rustls::crypto::ring::default_provider().install_default();
+    install_crypto_provider();
     let folder = tempfile::tempdir().unwrap();
     let [web] = free_ports();
     let url = format!("http://127.0.0.1:{web}");
     let prometheus_config = "global: {scrape_interval: 1s}\notlp: {promote_resource_attributes: [via]}\n";
-    std::fs::write(folder.path().join("prometheus.yml"), prometheus_config).unwrap();
-    let running = Running::start(
-        "prometheus",
-        folder.path(),
-        Command::new(prometheus)
-            .arg(format!("--config.file={}", folder.path().join("prometheus.yml").display()))
-            .arg(format!("--storage.tsdb.path={}", folder.path().join("data").display()))
-            .arg(format!("--web.listen-address=127.0.0.1:{web}"))
-            .arg("--web.enable-otlp-receiver"),
-    );
+    let running = Running::prometheus(&prometheus, folder.path(), prometheus_config, web, &[]);
     let (mut servers, mut list) = (Vec::new(), String::new());
     for system in SYSTEMS {
         let any = SocketAddr::new(Ipv4Addr::LOCALHOST.into(), 0);
@@ -52,19 +39,11 @@ async fn pushed_series_are_on_all_panels_of_mail_servers() {
          otlp: {{endpoint: \"{url}/api/v1/otlp/v1/metrics\", protocol: http/protobuf, interval: 1s, retry: {{initial: 100ms}}}}\n",
         folder.path().display()
     );
-    let config = config::parse(&config, "test.yaml", &Environment::default()).unwrap_or_else(|problems| panic!("{problems}"));
-    let service = Service::start(config, SelfTelemetry::quiet().unwrap(), "--listen").await.unwrap();
+    let service = start_service(&config).await;
 
-    let api = Api { client: reqwest::Client::new(), url: format!("{url}/api/v1") };
+    let api = Api { client: http_client(), url: format!("{url}/api/v1") };
     let mut queries = panel_queries();
-    let began = Instant::now();
-    while queries.iter().any(|query| query.result.is_err()) && began.elapsed() < DATA_MAX {
-        running.check();
-        for query in queries.iter_mut().filter(|query| query.result.is_err()) {
-            query.result = api.run(query).await;
-        }
-        tokio::time::sleep(RETRY_INTERVAL).await;
-    }
+    api.run_until_data(&mut queries, || running.check()).await;
     service.stop().await;
     for server in servers {
         server.shutdown().await;
@@ -85,16 +64,8 @@ fn panel_queries() -> Vec<PanelQuery> {
                 continue;
             }
             for target in targets(panel).iter().filter(|target| !text(target, "expr").contains("$own")) {
-                let template = text(target, "expr");
-                queries.push(PanelQuery {
-                    dashboard: name.clone(),
-                    panel: title.to_owned(),
-                    legend: target["legendFormat"].as_str().unwrap_or_default().to_owned(),
-                    native: is_native(template, &vocabulary),
-                    exception: None,
-                    expr: fill_in(template, &name, "otlp", "(pushed-.+)", ""),
-                    result: Err(EMPTY.to_owned()),
-                });
+                queries
+                    .push(panel_query(&name, title, target, &vocabulary, |template| fill_in(template, &name, "otlp", "(pushed-.+)", "")));
             }
         }
     }

@@ -4,17 +4,17 @@
 use super::world::{DEMO, FAILING, World};
 use super::{dashboards, panels, targets, text};
 use crate::support::names::{selected, vocabulary};
-use crate::support::skipped;
+use crate::support::{http_client, skipped};
 use serde_json::Value;
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::time::{Duration, Instant};
 
 /// The time until every query must return data: rates need two polls, percentiles need a delivery between them.
-pub const DATA_MAX: Duration = Duration::from_secs(90);
-pub const RETRY_INTERVAL: Duration = Duration::from_millis(500);
+const DATA_MAX: Duration = Duration::from_secs(90);
+const RETRY_INTERVAL: Duration = Duration::from_millis(500);
 /// The error of a query that returns no series.
-pub const EMPTY: &str = "empty";
+const EMPTY: &str = "empty";
 
 /// Panels that are empty while nothing is wrong, with the reason. Their queries select the failing Postmeter instead of the demo.
 pub const DATA_ON_FAILURE: &[(&str, &str)] = &[
@@ -43,6 +43,26 @@ pub struct PanelQuery {
     pub result: Result<usize, String>,
 }
 
+/// The query of a panel, which has not been run.
+pub fn panel_query(
+    dashboard: &str,
+    panel: &str,
+    target: &Value,
+    vocabulary: &BTreeSet<String>,
+    fill_in: impl FnOnce(&str) -> String,
+) -> PanelQuery {
+    let template = text(target, "expr");
+    PanelQuery {
+        dashboard: dashboard.to_owned(),
+        panel: panel.to_owned(),
+        legend: target["legendFormat"].as_str().unwrap_or_default().to_owned(),
+        native: is_native(template, vocabulary),
+        exception: None,
+        expr: fill_in(template),
+        result: Err("not run".to_owned()),
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn every_query_returns_data_from_the_demo() {
     let Some(world) = World::start() else {
@@ -50,9 +70,7 @@ async fn every_query_returns_data_from_the_demo() {
         skipped("every_query_returns_data_from_the_demo", "prometheus is not installed");
         return;
     };
-    // reqwest requires a crypto provider, although nothing here is encrypted.
-    let _ = rustls::crypto::ring::default_provider().install_default();
-    let api = Api { client: reqwest::Client::new(), url: world.api.clone() };
+    let api = Api { client: http_client(), url: world.api.clone() };
     let mut queries = Vec::new();
     let vocabulary: BTreeSet<String> = vocabulary().into_keys().collect();
     for (name, dashboard) in dashboards() {
@@ -70,37 +88,16 @@ async fn every_query_returns_data_from_the_demo() {
                 continue;
             }
             for target in targets(panel) {
-                let template = text(target, "expr");
-                queries.push(PanelQuery {
-                    dashboard: name.clone(),
-                    panel: title.to_owned(),
-                    legend: target["legendFormat"].as_str().unwrap_or_default().to_owned(),
-                    native: is_native(template, &vocabulary),
-                    expr: fill_in(
-                        template,
-                        &name,
-                        "pull",
-                        if on_failure { FAILING } else { "(demo-.+)" },
-                        if on_failure { FAILING } else { DEMO },
-                    ),
-                    exception,
-                    result: Err("not run".to_owned()),
-                });
+                let (instance, process) = if on_failure { (FAILING, FAILING) } else { ("(demo-.+)", DEMO) };
+                let fill_in = |template: &str| fill_in(template, &name, "pull", instance, process);
+                queries.push(PanelQuery { exception, ..panel_query(&name, title, target, &vocabulary, fill_in) });
             }
         }
     }
     assert!(queries.len() > 200, "{} queries", queries.len());
 
     let began = Instant::now();
-    loop {
-        for query in queries.iter_mut().filter(|query| query.result.is_err()) {
-            query.result = api.run(query).await;
-        }
-        if queries.iter().all(|query| query.result.is_ok() || query.exception.is_some()) || began.elapsed() > DATA_MAX {
-            break;
-        }
-        tokio::time::sleep(RETRY_INTERVAL).await;
-    }
+    api.run_until_data(&mut queries, || ()).await;
     let table = table(&queries);
     let path = std::path::Path::new(env!("CARGO_TARGET_TMPDIR")).join("dashboard-queries.md");
     std::fs::write(&path, &table).unwrap();
@@ -159,7 +156,7 @@ pub fn fill_in(expr: &str, dashboard: &str, via: &str, instance: &str, process: 
 }
 
 /// Returns true if a query reads native metrics of a mail server.
-pub fn is_native(template: &str, vocabulary: &BTreeSet<String>) -> bool {
+fn is_native(template: &str, vocabulary: &BTreeSet<String>) -> bool {
     let is_native = |name: &str| !vocabulary.contains(name) && !["target_info", "ALERTS"].contains(&name);
     !template.contains("$own") && selected(template).iter().any(|selection| is_native(selection.name))
 }
@@ -179,9 +176,24 @@ impl Api {
         if response["status"] == "success" { Ok(response) } else { Err(response["error"].to_string()) }
     }
 
+    /// Runs queries again until each has data or an exception, or [`DATA_MAX`] is over.
+    pub async fn run_until_data(&self, queries: &mut [PanelQuery], check: impl Fn()) {
+        let began = Instant::now();
+        loop {
+            check();
+            for query in queries.iter_mut().filter(|query| query.result.is_err()) {
+                query.result = self.run(query).await;
+            }
+            if queries.iter().all(|query| query.result.is_ok() || query.exception.is_some()) || began.elapsed() > DATA_MAX {
+                break;
+            }
+            tokio::time::sleep(RETRY_INTERVAL).await;
+        }
+    }
+
     /// Runs a query and returns its number of series. An empty result, a result of NaN values only, and a label of the legend that no
     /// series has are errors.
-    pub async fn run(&self, query: &PanelQuery) -> Result<usize, String> {
+    async fn run(&self, query: &PanelQuery) -> Result<usize, String> {
         let response = self.get("query", &[("query", &query.expr)]).await?;
         let series = response["data"]["result"].as_array().ok_or("no result")?;
         if series.is_empty() {

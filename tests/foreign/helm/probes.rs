@@ -1,6 +1,7 @@
 //! The probes, against a running Postmeter.
 
 use super::*;
+use crate::support::install_crypto_provider;
 
 /// Ends a process with the test.
 struct Running(std::process::Child);
@@ -33,8 +34,7 @@ struct Pod<'a> {
 impl<'a> Pod<'a> {
     /// Starts it, with this URL for all targets.
     fn start(set: &'a str, objects: &'a [Value], url: &str) -> Self {
-        // Another part of the process may have chosen it already.
-        let _ = rustls::crypto::ring::default_provider().install_default();
+        install_crypto_provider();
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().to_str().unwrap();
         write_secrets(folder.path());

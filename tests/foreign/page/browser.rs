@@ -1,5 +1,6 @@
 //! A headless Chromium, controlled by chromedriver over WebDriver, as packaged by Debian.
 
+use crate::support::http_client;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
@@ -60,9 +61,7 @@ impl Browser {
         let chromium = on_path("chromium").ok_or("chromium is not installed")?;
         let profile = tempfile::tempdir().unwrap();
         let (driver, port) = start_driver(&driver);
-        // The client needs a provider, and no Postmeter may have been started in this process yet.
-        let _ = rustls::crypto::ring::default_provider().install_default();
-        let client = reqwest::Client::builder().no_proxy().build().unwrap();
+        let client = http_client();
         let base = format!("http://127.0.0.1:{port}/session");
         let mut browser = Self { driver, client, session: base, _profile: profile };
         let flags = [

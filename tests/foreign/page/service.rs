@@ -1,16 +1,13 @@
 //! A Postmeter with simulated mail servers, for tests of the page.
 
-use crate::support::{Described, wait_until_async};
+pub use crate::support::ANY;
+
+use crate::support::{Described, http_client, start_service, wait_until_async};
 use parking_lot::Mutex;
 use postmeter::app::Service;
-use postmeter::config::{self, Environment};
 use postmeter::simulate::{Options, SimulatedServer, System, TOKEN, USERNAME};
-use postmeter::telemetry::SelfTelemetry;
-use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
-/// Any free port of this machine.
-pub const ANY: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
 /// The maximum time until the page shows an expected state.
 const TIMEOUT: Duration = Duration::from_secs(20);
 
@@ -38,8 +35,7 @@ impl TestService {
         let file = format!(
             "defaults: {{min_interval: 1s, timeout: 5s}}\ntargets:\n{targets}export: {{{otlp}prometheus: {{listen: \"127.0.0.1:0\"{pull}}}}}\n"
         );
-        let config = config::parse(&file, "test.yaml", &Environment::default()).unwrap_or_else(|problems| panic!("{problems}"));
-        let service = Service::start(config, SelfTelemetry::quiet().unwrap(), "--listen").await.unwrap();
+        let service = start_service(&file).await;
         Self { servers, service }
     }
 
@@ -53,7 +49,7 @@ impl TestService {
     }
 
     pub async fn get(&self, path: &str) -> reqwest::Response {
-        reqwest::Client::new().get(self.url(path)).send().await.unwrap()
+        http_client().get(self.url(path)).send().await.unwrap()
     }
 
     /// Scrapes, which polls all targets that are due.

@@ -5,14 +5,12 @@ use super::programs::{COLLECTOR, Running, free_ports};
 use crate::support::flat::flatten;
 use crate::support::otlp_receiver::{OtlpReceiver, Rules};
 use crate::support::program::Program;
-use crate::support::wait_until;
+use crate::support::{ANY, wait_until};
 use postmeter::simulate::{Options, SimulatedServer, System, TOKEN};
-use std::net::{Ipv4Addr, SocketAddr};
 use std::process::Command;
 use std::time::Duration;
 
 const SOON: Duration = Duration::from_secs(60);
-const ANY: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_collector_accepts_each_compression() {

@@ -3,7 +3,7 @@
 //! A proxy between the two records each request with the status of its response, and rejects one request with 503.
 
 use super::programs::{PROMETHEUS, Running, free_ports};
-use crate::support::{Described, wait_until_async};
+use crate::support::{ANY, all_systems, http_client, start_service, wait_until_async};
 use axum::Router;
 use axum::body::Bytes;
 use axum::extract::State;
@@ -13,21 +13,17 @@ use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceRequ
 use opentelemetry_proto::tonic::common::v1::{KeyValue, any_value};
 use opentelemetry_proto::tonic::metrics::v1::metric::Data;
 use opentelemetry_proto::tonic::metrics::v1::{NumberDataPoint, number_data_point};
-use postmeter::app::Service;
-use postmeter::config::{self, Environment};
-use postmeter::simulate::{Options, SimulatedServer, System};
-use postmeter::telemetry::SelfTelemetry;
+use postmeter::simulate::{Options, System};
 use prost::Message;
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, LazyLock};
 use std::time::{Duration, SystemTime};
 use tokio::sync::Mutex;
 
 const SOON: Duration = Duration::from_secs(120);
-const ANY: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
 /// The request that the receiver rejects with 503.
 const REJECTED_REQUEST: usize = 2;
 /// The number of polls of the endpoint with explicit timestamps before the test ends.
@@ -163,7 +159,7 @@ async fn stored(url: &str) -> Samples {
     let at = (milliseconds_now() / 1000 + 60).to_string();
     let parameters = [("query", r#"{job=~".+"}[30m]"#), ("time", &at)];
     let url = reqwest::Url::parse_with_params(&format!("{url}/api/v1/query"), parameters).unwrap();
-    let client = reqwest::Client::builder().no_proxy().build().unwrap();
+    let client = http_client();
     let response: Value = serde_json::from_str(&client.get(url).send().await.unwrap().text().await.unwrap()).unwrap();
     let series = |of: &Value| {
         let labels: BTreeMap<String, String> = serde_json::from_value(of["metric"].clone()).unwrap();
@@ -179,44 +175,28 @@ async fn stored(url: &str) -> Samples {
 #[tokio::test(flavor = "multi_thread")]
 async fn every_sample_arrives_without_a_window_for_samples_out_of_order() {
     let Some([prometheus]) = super::needed("every_sample_arrives_without_a_window_for_samples_out_of_order", [&PROMETHEUS]) else { return };
-    // Another test of this process may have installed it.
-    let _ = rustls::crypto::ring::default_provider().install_default();
     let folder = tempfile::tempdir().unwrap();
     let [web] = free_ports();
     // Without translation, so that names and labels compare with those that were sent.
     let running = Running::prometheus(&prometheus, folder.path(), "otlp: {translation_strategy: NoTranslation}\n", web, &[]);
     let url = format!("http://127.0.0.1:{web}");
-    let client = reqwest::Client::builder().no_proxy().build().unwrap();
-    let is_ready = || async {
-        running.check();
-        client.get(format!("{url}/-/ready")).send().await.is_ok_and(|response| response.status().is_success())
-    };
-    wait_until_async(is_ready, SOON, Described(|| format!("Prometheus is ready:\n{}", running.log()))).await;
-
+    super::until_ready(&running, &url).await;
     let exchanges = Arc::new(Mutex::new(Vec::new()));
-    let proxy = Proxy { client, url: format!("{url}/api/v1/otlp/v1/metrics"), exchanges: exchanges.clone() };
+    let proxy = Proxy { client: http_client(), url: format!("{url}/api/v1/otlp/v1/metrics"), exchanges: exchanges.clone() };
     let receiver = serve(Router::new().route("/v1/metrics", post(forward)).with_state(proxy)).await;
     let (changes, stamps) = (Arc::new(AtomicU64::new(0)), Arc::new(AtomicU64::new(0)));
     let endpoints = Router::new().route("/changing", get(changing)).with_state(changes.clone());
     let endpoints = serve(endpoints.merge(Router::new().route("/timestamped", get(timestamped)).with_state(stamps.clone()))).await;
 
-    let mut servers = Vec::new();
-    let mut targets = String::new();
-    for system in System::ALL {
-        let server = SimulatedServer::start(system, ANY, Options::default()).await.unwrap();
-        let rest = match system {
-            System::Cpanel => "parts: {fetch_mail_queue: {}}".to_owned(),
-            system => system.parts_key(""),
-        };
-        let (name, credentials) = (system.name(), system.credential_keys());
-        targets += &format!("  - {{name: {name}, system: {name}, url: \"{}\", min_interval: 3s, {credentials}{rest}}}\n", server.url());
-        servers.push(server);
-    }
+    let (servers, targets) = all_systems(Options::default(), |system| match system {
+        System::Cpanel => "min_interval: 3s, parts: {fetch_mail_queue: {}}".to_owned(),
+        system => format!("min_interval: 3s, {}", system.parts_key("")),
+    })
+    .await;
     let file = format!(
         "targets:\n{targets}  - {{name: changing, system: prometheus, url: \"http://{endpoints}/changing\", min_interval: 2s}}\n  - {{name: timestamped, system: prometheus, url: \"http://{endpoints}/timestamped\", min_interval: 2s}}\nexport:\n  prometheus: false\n  otlp: {{endpoint: \"http://{receiver}/v1/metrics\", protocol: http/protobuf, interval: 1s, compression: none, retry: {{initial: 100ms}}}}\n",
     );
-    let config = config::parse(&file, "test.yaml", &Environment::default()).unwrap_or_else(|problems| panic!("{problems}"));
-    let service = Service::start(config, SelfTelemetry::quiet().unwrap(), "--listen").await.unwrap();
+    let service = start_service(&file).await;
     let is_done = || async {
         running.check();
         changes.load(Relaxed) >= POLLS && stamps.load(Relaxed) >= POLLS && exchanges.lock().await.len() >= 2 * REJECTED_REQUEST

@@ -4,7 +4,7 @@ use super::needed;
 use super::programs::{PROMETHEUS, Running, free_ports};
 use super::world::SOON;
 use crate::support::program::Program as Postmeter;
-use crate::support::{Described, wait_until_async};
+use crate::support::{Described, http_client, install_crypto_provider, wait_until_async};
 use axum::Router;
 use axum::routing::get;
 use parking_lot::Mutex;
@@ -27,7 +27,7 @@ deliver_message_latency_rollup_sum{service=\"smtp_client\"} 9\ndeliver_message_l
 async fn current(url: &str) -> Option<BTreeSet<String>> {
     let query = [("query", "{instance=~\"mx.\",__name__!~\"mail_up|postmeter_.*|target_info\"}")];
     let url = reqwest::Url::parse_with_params(&format!("{url}/api/v1/query"), query).ok()?;
-    let client = reqwest::Client::builder().no_proxy().build().ok()?;
+    let client = http_client();
     let response: Value = serde_json::from_str(&client.get(url).send().await.ok()?.text().await.ok()?).ok()?;
     let series = |metric: &Value| {
         let label = |name: &str| metric[name].as_str().map(|value| format!(" {name}={value}")).unwrap_or_default();
@@ -52,7 +52,7 @@ struct Stack {
 
 impl Stack {
     async fn start(prometheus: &Path, config: &str, arguments: &[&str], first: &'static str) -> Self {
-        let _ = rustls::crypto::ring::default_provider().install_default();
+        install_crypto_provider();
         let page = Arc::new(Mutex::new(Some(first)));
         let served = page.clone();
         let respond = get(move || async move { served.lock().ok_or(axum::http::StatusCode::BAD_GATEWAY) });

@@ -16,9 +16,9 @@ mod translation;
 mod untranslatable;
 mod world;
 
-use crate::support::{Described, skipped, wait_until_async};
+use crate::support::{Described, http_client, skipped, wait_until_async};
 use parking_lot::Mutex;
-use programs::{COLLECTOR, PROMETHEUS, PROMTOOL, Program, output_text};
+use programs::{COLLECTOR, PROMETHEUS, PROMTOOL, Program, Running, output_text};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::process::Command;
@@ -44,6 +44,16 @@ pub fn needed<const N: usize>(test: &str, programs: [&Program; N]) -> Option<[Pa
         }
     }
     found.try_into().ok()
+}
+
+/// Waits until Prometheus responds at this URL.
+pub async fn until_ready(prometheus: &Running, url: &str) {
+    let client = http_client();
+    let is_ready = || async {
+        prometheus.check();
+        client.get(format!("{url}/-/ready")).send().await.is_ok_and(|response| response.status().is_success())
+    };
+    wait_until_async(is_ready, SOON, Described(|| format!("Prometheus is ready:\n{}", prometheus.log()))).await;
 }
 
 #[test]

@@ -2,7 +2,7 @@
 //! have the same buckets, and exemplars lead to records that were sent.
 
 use super::programs::{PROMETHEUS, Running, free_ports};
-use crate::support::{Described, wait_until_async};
+use crate::support::{ANY, Described, http_client, start_service, wait_until_async};
 use axum::Router;
 use axum::body::Bytes;
 use axum::extract::State;
@@ -11,20 +11,14 @@ use axum::routing::post;
 use opentelemetry_proto::tonic::collector::logs::v1::ExportLogsServiceRequest;
 use opentelemetry_proto::tonic::common::v1::any_value::Value as Attribute;
 use parking_lot::Mutex;
-use postmeter::app::Service;
-use postmeter::config::{self, Environment};
 use postmeter::simulate::{AttemptOutcome, DeliveryLog, Options, SimulatedServer, System, TOKEN, USERNAME};
-use postmeter::telemetry::SelfTelemetry;
 use prost::Message;
 use serde_json::Value;
 use std::collections::BTreeSet;
-use std::net::{Ipv4Addr, SocketAddr};
-use std::process::Command;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 const SOON: Duration = Duration::from_secs(120);
-const ANY: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
 const RECORDS: u64 = 500;
 /// The relative error of a percentile that a native histogram may have, at a scale of 3 or finer.
 const ERROR_MAX: f64 = 0.1;
@@ -108,8 +102,6 @@ impl Prometheus {
 #[tokio::test(flavor = "multi_thread")]
 async fn native_histograms_are_the_same_by_pull_and_by_push() {
     let Some([program]) = super::needed("native_histograms_are_the_same_by_pull_and_by_push", [&PROMETHEUS]) else { return };
-    // Another test of this process may have installed it.
-    let _ = rustls::crypto::ring::default_provider().install_default();
     let folder = tempfile::tempdir().unwrap();
     let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap().as_secs();
     let server = SimulatedServer::start(System::Cpanel, ANY, Options { frozen: true, now: Some(now), ..Options::default() }).await.unwrap();
@@ -123,7 +115,7 @@ async fn native_histograms_are_the_same_by_pull_and_by_push() {
 
     let [web] = free_ports();
     let url = format!("http://127.0.0.1:{web}");
-    let client = reqwest::Client::builder().no_proxy().build().unwrap();
+    let client = http_client();
     let receiver = Receiver { client: client.clone(), prometheus: url.clone(), records: Arc::default() };
     let routes = Router::new().route("/v1/metrics", post(metrics)).route("/v1/logs", post(logs)).with_state(receiver.clone());
     let listener = tokio::net::TcpListener::bind(ANY).await.unwrap();
@@ -137,27 +129,14 @@ async fn native_histograms_are_the_same_by_pull_and_by_push() {
         folder.path().display(),
         server.url(),
     );
-    let config = config::parse(&file, "test.yaml", &Environment::default()).unwrap_or_else(|problems| panic!("{problems}"));
-    let service = Service::start(config, SelfTelemetry::quiet().unwrap(), "--listen").await.unwrap();
+    let service = start_service(&file).await;
     let pull = service.address.unwrap();
-    std::fs::write(
-        folder.path().join("prometheus.yml"),
-        format!(
-            "global: {{scrape_interval: 1s, scrape_timeout: 1s, scrape_native_histograms: true, always_scrape_classic_histograms: true}}\n\
-             scrape_configs:\n  - {{job_name: postmeter, honor_labels: true, static_configs: [{{targets: [\"{pull}\"], labels: {{via: pull}}}}]}}\n\
-             storage: {{exemplars: {{max_exemplars: 10000}}}}\n"
-        ),
-    )
-    .unwrap();
-    let running = Running::start(
-        "prometheus",
-        folder.path(),
-        Command::new(program)
-            .arg(format!("--config.file={}", folder.path().join("prometheus.yml").display()))
-            .arg(format!("--storage.tsdb.path={}", folder.path().join("data").display()))
-            .arg(format!("--web.listen-address=127.0.0.1:{web}"))
-            .args(["--web.enable-otlp-receiver", "--enable-feature=exemplar-storage"]),
+    let config = format!(
+        "global: {{scrape_interval: 1s, scrape_timeout: 1s, scrape_native_histograms: true, always_scrape_classic_histograms: true}}\n\
+         scrape_configs:\n  - {{job_name: postmeter, honor_labels: true, static_configs: [{{targets: [\"{pull}\"], labels: {{via: pull}}}}]}}\n\
+         storage: {{exemplars: {{max_exemplars: 10000}}}}\n"
     );
+    let running = Running::prometheus(&program, folder.path(), &config, web, &["--enable-feature=exemplar-storage"]);
     let prometheus = Prometheus { running, client, url };
 
     let done = durations.len() as f64;

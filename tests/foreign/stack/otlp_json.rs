@@ -3,9 +3,8 @@
 use super::needed;
 use super::programs::{COLLECTOR, PROMETHEUS, Running, free_ports};
 use super::world::SOON;
-use crate::support::{Described, postmeter, wait_until_async};
+use crate::support::{Described, http_client, install_crypto_provider, postmeter, wait_until_async};
 use parking_lot::Mutex;
-use std::process::Command;
 
 /// Systems and saved responses; the last one has non-finite values.
 const SAVED: [(&str, &str); 5] = [
@@ -22,25 +21,13 @@ const NOT_FINITE: &str =
 async fn otlp_json_is_accepted_by_the_collector_and_by_prometheus() {
     let test = "otlp_json_is_accepted_by_the_collector_and_by_prometheus";
     let Some([collector, prometheus]) = needed(test, [&COLLECTOR, &PROMETHEUS]) else { return };
-    let _ = rustls::crypto::ring::default_provider().install_default();
+    install_crypto_provider();
     let folder = tempfile::tempdir().unwrap();
     let here = folder.path();
     let [grpc, http, health, metrics, web] = free_ports();
     let local = |port: u16| format!("127.0.0.1:{port}");
     let prometheus = Running::prometheus(&prometheus, here, "global: {scrape_interval: 1m}\n", web, &[]);
-    let collector = Running::start(
-        "collector",
-        here,
-        Command::new(collector)
-            .arg(format!("--config={}/otel-config/collector.yaml", env!("CARGO_MANIFEST_DIR")))
-            .env("COLLECTOR_GRPC", local(grpc))
-            .env("COLLECTOR_HTTP", local(http))
-            .env("COLLECTOR_HEALTH", local(health))
-            .env("COLLECTOR_METRICS_HOST", "127.0.0.1")
-            .env("COLLECTOR_METRICS_PORT", metrics.to_string())
-            .env("COLLECTOR_QUEUE_DIR", here.join("queue"))
-            .env("PROMETHEUS_OTLP", format!("http://{}/api/v1/otlp", local(web))),
-    );
+    let collector = Running::collector(&collector, here, [grpc, http, health, metrics], web);
     std::fs::write(here.join("not-finite.prom"), NOT_FINITE).unwrap();
     for (system, file) in SAVED {
         let path = match file {
@@ -70,7 +57,7 @@ async fn otlp_json_is_accepted_by_the_collector_and_by_prometheus() {
 
 /// Sends a request until the program listens.
 async fn post(program: &Running, url: &str, body: &str) -> (u16, String) {
-    let client = reqwest::Client::builder().no_proxy().build().unwrap();
+    let client = http_client();
     let received = Mutex::new(None);
     let has_response = || async {
         program.check();

@@ -8,7 +8,7 @@ use super::programs::{COLLECTOR, PROMETHEUS, Program, Running, free_ports, outpu
 use super::world::SOON;
 use crate::support::flat::flatten;
 use crate::support::program::Program as Postmeter;
-use crate::support::{Described, wait_until_async};
+use crate::support::{ANY, Described, http_client, install_crypto_provider, wait_until_async};
 use axum::Router;
 use axum::body::Bytes;
 use axum::extract::State;
@@ -20,12 +20,10 @@ use parking_lot::Mutex;
 use postmeter::simulate::{Options, Receiver, SimulatedServer, System};
 use serde_json::Value;
 use std::io::{BufRead, BufReader};
-use std::net::{Ipv4Addr, SocketAddr};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use tempfile::TempDir;
 
-const ANY: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
 const VICTORIAMETRICS: Program =
     Program { variable: "POSTMETER_VICTORIAMETRICS", names: &["victoria-metrics"], version: "victoria-metrics-" };
 /// The broker has no version: it prints its address.
@@ -86,7 +84,7 @@ impl Pushed {
 /// Waits until a query of Prometheus' API at this URL has a result, and returns its labels.
 async fn labels_of(url: &str, query: &str, log: impl Fn() -> String) -> Value {
     let found = Mutex::new(Value::Null);
-    let client = reqwest::Client::builder().no_proxy().build().unwrap();
+    let client = http_client();
     let has_result = || async {
         let url = reqwest::Url::parse_with_params(&format!("{url}/api/v1/query"), [("query", query)]).unwrap();
         let Ok(response) = client.get(url).send().await else { return false };
@@ -128,24 +126,17 @@ async fn forward(State(gateway): State<Gateway>, headers: HeaderMap, body: Bytes
 #[tokio::test(flavor = "multi_thread")]
 async fn mimir_and_grafana_cloud_receive_what_prometheus_would() {
     let Some([prometheus]) = needed("mimir_and_grafana_cloud_receive_what_prometheus_would", [&PROMETHEUS]) else { return };
-    let _ = rustls::crypto::ring::default_provider().install_default();
     let folder = tempfile::tempdir().unwrap();
     let [web] = free_ports();
-    std::fs::write(folder.path().join("prometheus.yml"), "otlp: {promote_resource_attributes: [deployment.environment.name]}\n").unwrap();
-    let mut command = Command::new(prometheus);
-    command
-        .arg(format!("--config.file={}", folder.path().join("prometheus.yml").display()))
-        .arg(format!("--storage.tsdb.path={}", folder.path().join("data").display()))
-        .arg(format!("--web.listen-address=127.0.0.1:{web}"))
-        .arg("--web.enable-otlp-receiver");
-    let prometheus = Running::start("prometheus", folder.path(), &mut command);
+    let config = "otlp: {promote_resource_attributes: [deployment.environment.name]}\n";
+    let prometheus = Running::prometheus(&prometheus, folder.path(), config, web, &[]);
     let auth = STANDARD.encode("123456:glc_token");
     for (name, host, header) in [
         ("mimir", "https://mimir.example.com/otlp", ("x-scope-orgid", "mail".to_owned())),
         ("grafana-cloud", "https://otlp-gateway-prod-eu-west-2.grafana.net/otlp", ("authorization", format!("Basic {auth}"))),
     ] {
         let receiver = format!("http://127.0.0.1:{web}/api/v1/otlp/v1/metrics");
-        let gateway = Gateway { header, receiver, client: reqwest::Client::builder().no_proxy().build().unwrap() };
+        let gateway = Gateway { header, receiver, client: http_client() };
         let listener = tokio::net::TcpListener::bind(ANY).await.unwrap();
         let url = format!("http://{}/otlp", listener.local_addr().unwrap());
         let routes = Router::new().route("/otlp/v1/metrics", post(forward)).with_state(gateway);
@@ -170,7 +161,7 @@ async fn mimir_and_grafana_cloud_receive_what_prometheus_would() {
 #[tokio::test(flavor = "multi_thread")]
 async fn victoriametrics_has_the_names_and_labels_of_the_dashboards() {
     let Some([victoriametrics]) = needed("victoriametrics_has_the_names_and_labels_of_the_dashboards", [&VICTORIAMETRICS]) else { return };
-    let _ = rustls::crypto::ring::default_provider().install_default();
+    install_crypto_provider();
     let folder = tempfile::tempdir().unwrap();
     let [web] = free_ports();
     let relabel = folder.path().join("relabel.yaml");
@@ -249,7 +240,7 @@ impl Drop for Broker {
 #[tokio::test(flavor = "multi_thread")]
 async fn metrics_pass_through_a_stream() {
     let Some([collector, kafka]) = needed("metrics_pass_through_a_stream", [&COLLECTOR, &KAFKA]) else { return };
-    let _ = rustls::crypto::ring::default_provider().install_default();
+    install_crypto_provider();
     let (broker, receiver) = (Broker::start(&kafka), Receiver::start(ANY).await.unwrap());
     let folder = tempfile::tempdir().unwrap();
     let [grpc] = free_ports();

@@ -74,6 +74,26 @@ impl Running {
         )
     }
 
+    /// Starts the Collector with the shipped file. The ports are those of gRPC, HTTP, health and its own metrics; it pushes to Prometheus at `web`.
+    #[allow(dead_code, reason = "benches/peers does not start it")]
+    pub fn collector(program: &Path, folder: &Path, ports: [u16; 4], web: u16) -> Self {
+        let [grpc, http, health, metrics] = ports;
+        let local = |port: u16| format!("127.0.0.1:{port}");
+        Self::start(
+            "collector",
+            folder,
+            Command::new(program)
+                .arg(concat!("--config=", env!("CARGO_MANIFEST_DIR"), "/otel-config/collector.yaml"))
+                .env("COLLECTOR_GRPC", local(grpc))
+                .env("COLLECTOR_HTTP", local(http))
+                .env("COLLECTOR_HEALTH", local(health))
+                .env("COLLECTOR_METRICS_HOST", "127.0.0.1")
+                .env("COLLECTOR_METRICS_PORT", metrics.to_string())
+                .env("COLLECTOR_QUEUE_DIR", folder.join("queue"))
+                .env("PROMETHEUS_OTLP", format!("http://{}/api/v1/otlp", local(web))),
+        )
+    }
+
     /// Panics with the output if the program has ended.
     pub fn check(&self) {
         let status = self.child.lock().try_wait().unwrap();

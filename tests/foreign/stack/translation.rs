@@ -1,21 +1,17 @@
 //! Pull and push into one Prometheus with each translation strategy: the names are those of the table, and the values are equal.
 
 use super::programs::{PROMETHEUS, Running, free_ports};
-use crate::support::{Described, wait_until_async};
+use crate::support::{Described, all_systems, http_client, install_crypto_provider, start_service, wait_until_async};
 use parking_lot::Mutex;
-use postmeter::app::Service;
-use postmeter::config::{self, Environment};
 use postmeter::model::{TranslationStrategy, vocabulary};
-use postmeter::simulate::{Options, SimulatedServer, System};
-use postmeter::telemetry::SelfTelemetry;
+use postmeter::simulate::{Options, System};
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::SocketAddr;
 use std::path::Path;
 use std::time::Duration;
 
 const SOON: Duration = Duration::from_secs(120);
-const ANY: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
 
 /// Series by their labels, and their values.
 type Series = BTreeMap<BTreeMap<String, String>, f64>;
@@ -24,7 +20,7 @@ type Series = BTreeMap<BTreeMap<String, String>, f64>;
 async fn series(url: &str, pulled: bool) -> Result<Series, String> {
     let query = if pulled { "{via=\"pull\"}" } else { "{via=\"\",job=~\".+\"}" };
     let url = reqwest::Url::parse_with_params(&format!("{url}/api/v1/query"), [("query", query)]).unwrap();
-    let client = reqwest::Client::builder().no_proxy().build().unwrap();
+    let client = http_client();
     let response = client.get(url).send().await.map_err(|error| error.to_string())?;
     let response: Value =
         serde_json::from_str(&response.text().await.map_err(|error| error.to_string())?).map_err(|error| error.to_string())?;
@@ -65,23 +61,11 @@ async fn pulled_and_pushed_names_are_those_of_the_table_in_each_strategy() {
     let Some([prometheus]) = super::needed("pulled_and_pushed_names_are_those_of_the_table_in_each_strategy", [&PROMETHEUS]) else {
         return;
     };
-    // Another test of this process may have installed it.
-    let _ = rustls::crypto::ring::default_provider().install_default();
-    let mut servers = Vec::new();
-    let mut targets = String::new();
-    for system in System::ALL {
-        // Frozen, so that pulled and pushed values are equal.
-        let server = SimulatedServer::start(system, ANY, Options { frozen: true, ..Options::default() }).await.unwrap();
-        server.traffic(|traffic| traffic.advance(600.0));
-        let (name, credentials) = (system.name(), system.credential_keys());
-        // The window of cPanel grows with time.
-        targets += &format!(
-            "  - {{name: {name}, system: {name}, url: \"{}\", min_interval: 1h, relay: false, {credentials}{}}}\n",
-            server.url(),
-            system.parts_key("")
-        );
-        servers.push(server);
-    }
+    install_crypto_provider();
+    // Frozen, so that pulled and pushed values are equal. The window of cPanel grows with time.
+    let options = Options { frozen: true, ..Options::default() };
+    let (servers, targets) = all_systems(options, |system| format!("min_interval: 1h, relay: false, {}", system.parts_key(""))).await;
+    servers.iter().for_each(|server| server.traffic(|traffic| traffic.advance(600.0)));
     let checks = TranslationStrategy::ALL.map(|(name, strategy)| check(&prometheus, &targets, name, strategy));
     let [first, second, third, fourth] = checks;
     tokio::join!(first, second, third, fourth);
@@ -97,8 +81,7 @@ async fn check(prometheus: &Path, targets: &str, name: &str, strategy: Translati
     let file = format!(
         "targets:\n{targets}export:\n  prometheus: {{listen: \"127.0.0.1:0\", translation_strategy: {name}}}\n  otlp: {{endpoint: \"{url}/api/v1/otlp/v1/metrics\", protocol: http/protobuf, interval: 1s, compression: none, retry: {{initial: 100ms}}}}\n",
     );
-    let config = config::parse(&file, "test.yaml", &Environment::default()).unwrap_or_else(|problems| panic!("{problems}"));
-    let service = Service::start(config, SelfTelemetry::quiet().unwrap(), "--listen").await.unwrap();
+    let service = start_service(&file).await;
     let running = start_prometheus(prometheus, folder.path(), name, web, service.address.unwrap());
 
     let names: BTreeMap<String, &str> = vocabulary::ALL.iter().map(|metric| (strategy.name_of(metric), metric.name)).collect();

@@ -4,7 +4,7 @@ use super::needed;
 use super::programs::{PROMETHEUS, Running, free_ports};
 use super::world::SOON;
 use crate::support::program::Program as Postmeter;
-use crate::support::{Described, wait_until_async};
+use crate::support::{Described, http_client, install_crypto_provider, wait_until_async};
 use axum::Router;
 use axum::routing::get;
 use parking_lot::Mutex;
@@ -21,7 +21,7 @@ const HEALTHY: &str = "# TYPE healthy gauge\nhealthy 1\n";
 async fn names(url: &str) -> Option<BTreeSet<String>> {
     let query = [("query", "{instance=~\"unusual|healthy\",__name__!~\"mail_.*|postmeter_.*|scrape_.*|up\"}")];
     let url = reqwest::Url::parse_with_params(&format!("{url}/api/v1/query"), query).ok()?;
-    let client = reqwest::Client::builder().no_proxy().build().ok()?;
+    let client = http_client();
     let response: Value = serde_json::from_str(&client.get(url).send().await.ok()?.text().await.ok()?).ok()?;
     let series = |result: &Value| {
         let metric = result["metric"].as_object().cloned().unwrap_or_default();
@@ -35,7 +35,7 @@ async fn names(url: &str) -> Option<BTreeSet<String>> {
 #[tokio::test(flavor = "multi_thread")]
 async fn names_that_prometheus_cannot_translate_do_not_affect_other_targets() {
     let Some([prometheus]) = needed("names_that_prometheus_cannot_translate_do_not_affect_other_targets", [&PROMETHEUS]) else { return };
-    let _ = rustls::crypto::ring::default_provider().install_default();
+    install_crypto_provider();
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let server = listener.local_addr().unwrap();
     let router = Router::new().route("/unusual", get(|| async { UNTRANSLATABLE })).route("/healthy", get(|| async { HEALTHY }));

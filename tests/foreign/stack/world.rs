@@ -4,14 +4,13 @@
 //! for that; in the other files the text is replaced, and every replacement must occur.
 
 use super::programs::{Running, free_ports};
-use crate::support::{Described, postmeter, wait_until_async};
+use crate::support::{Described, http_client, install_crypto_provider, postmeter, wait_until_async};
 use parking_lot::Mutex;
 use postmeter::simulate::{Options, SimulatedServer, System};
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::Path;
-use std::process::Command;
 use std::time::Duration;
 use tempfile::TempDir;
 
@@ -48,8 +47,7 @@ fn shipped(name: &str, replacements: &[(&str, String)]) -> String {
 
 impl World {
     pub async fn start(collector: &Path, prometheus: &Path) -> Self {
-        // Another test of this process may have installed it.
-        let _ = rustls::crypto::ring::default_provider().install_default();
+        install_crypto_provider();
         let folder = tempfile::tempdir().unwrap();
         let here = folder.path();
         let [pull, grpc, http, health, metrics, web] = free_ports();
@@ -85,31 +83,10 @@ impl World {
                 ("scrape_timeout: 10s", "scrape_timeout: 2s".to_owned()),
             ],
         );
-        std::fs::write(here.join("prometheus.yml"), config).unwrap();
         std::os::unix::fs::symlink(Path::new(REPOSITORY).join("otel-config/alerts"), here.join("alerts")).unwrap();
 
-        let prometheus = Running::start(
-            "prometheus",
-            here,
-            Command::new(prometheus)
-                .arg(format!("--config.file={}", here.join("prometheus.yml").display()))
-                .arg(format!("--storage.tsdb.path={}", here.join("data").display()))
-                .arg(format!("--web.listen-address={}", local(web)))
-                .arg("--web.enable-otlp-receiver"),
-        );
-        let collector = Running::start(
-            "collector",
-            here,
-            Command::new(collector)
-                .arg(format!("--config={REPOSITORY}/otel-config/collector.yaml"))
-                .env("COLLECTOR_GRPC", local(grpc))
-                .env("COLLECTOR_HTTP", local(http))
-                .env("COLLECTOR_HEALTH", local(health))
-                .env("COLLECTOR_METRICS_HOST", "127.0.0.1")
-                .env("COLLECTOR_METRICS_PORT", metrics.to_string())
-                .env("COLLECTOR_QUEUE_DIR", here.join("queue"))
-                .env("PROMETHEUS_OTLP", format!("http://{}/api/v1/otlp", local(web))),
-        );
+        let prometheus = Running::prometheus(prometheus, here, &config, web, &[]);
+        let collector = Running::collector(collector, here, [grpc, http, health, metrics], web);
         let postmeter = Running::start(
             "postmeter",
             here,
@@ -188,6 +165,6 @@ impl World {
 }
 
 async fn get(url: &str) -> Result<String, String> {
-    let body = async { reqwest::Client::builder().no_proxy().build()?.get(url).send().await?.error_for_status()?.text().await };
+    let body = async { http_client().get(url).send().await?.error_for_status()?.text().await };
     body.await.map_err(|error| error.to_string())
 }
