@@ -8,16 +8,12 @@
 #[allow(dead_code)]
 mod program;
 
-use axum::{Router, routing::get};
 use postmeter::poll::raise_open_files_limit;
 use postmeter::simulate::{Fault, Options, SimulatedServer, System, TOKEN};
-use program::Program;
+use program::{ANY, FixedServer, Program, until_serving};
 use std::fmt::Write;
-use std::net::{Ipv4Addr, SocketAddr};
-use std::process::Stdio;
 use std::time::{Duration, Instant};
 
-const ANY: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
 const TARGETS_DEFAULT: usize = 1000;
 const DARK_PERCENT_DEFAULT: [usize; 3] = [0, 50, 90];
 const SERIES: usize = 50;
@@ -26,6 +22,7 @@ const SCRAPES: usize = 20;
 const SCRAPE_INTERVAL: Duration = Duration::from_secs(5);
 /// Targets for each second between two scrapes, so that a scrape of many targets ends before the next one.
 const TARGETS_PER_SECOND: usize = 500;
+
 #[tokio::main(flavor = "multi_thread")]
 async fn main() {
     let _ = rustls::crypto::ring::default_provider().install_default();
@@ -52,12 +49,7 @@ async fn start_server() -> String {
     for n in 1..SERIES {
         writeln!(body, "# TYPE requests_{n}_total counter\nrequests_{n}_total{{queue=\"queue-{n}\",status=\"ok\"}} {n}").unwrap();
     }
-    let body = axum::body::Bytes::from(body);
-    let listener = tokio::net::TcpListener::bind(ANY).await.unwrap();
-    let url = format!("http://{}", listener.local_addr().unwrap());
-    let router = Router::new().route("/metrics", get(move || std::future::ready(body.clone())));
-    tokio::spawn(async move { axum::serve(listener, router).await.unwrap() });
-    url
+    FixedServer::start("/metrics", body.into()).await.url
 }
 
 async fn run(targets: usize, percent: usize) -> serde_json::Value {
@@ -74,19 +66,14 @@ async fn run(targets: usize, percent: usize) -> serde_json::Value {
         writeln!(config, "  - {{name: {kind}-{n}, system: emailengine, url: \"{url}\"}}").unwrap();
     }
     std::fs::write(&file, config).unwrap();
-    let mut command = Program::command();
-    let program = Program(command.args(["run", "--log-level", "error", "--config"]).arg(&file).stderr(Stdio::inherit()).spawn().unwrap());
+    let program = Program::run(&file, "error");
     let client = reqwest::Client::builder().no_proxy().build().unwrap();
     let scrape = || async {
         let get = client.get(format!("http://{listen}/metrics")).header("X-Prometheus-Scrape-Timeout-Seconds", "60");
         let page = get.send().await.ok()?.text().await.ok()?;
         Some(page.lines().filter(|line| line.starts_with("mail_up{") && line.ends_with(" 1")).count())
     };
-    let began = Instant::now();
-    while scrape().await.is_none() {
-        assert!(began.elapsed() < Duration::from_secs(60), "the program did not start");
-        tokio::time::sleep(Duration::from_millis(50)).await;
-    }
+    until_serving(async || scrape().await.is_some()).await;
     let mut interval = tokio::time::interval(SCRAPE_INTERVAL.max(Duration::from_secs((targets / TARGETS_PER_SECOND) as u64)));
     interval.tick().await;
     let used = program.processor_time();

@@ -13,40 +13,14 @@ mod common;
 #[allow(dead_code)]
 mod program;
 
-use axum::{Router, body::Bytes, routing::get};
+use axum::body::Bytes;
 use postmeter::simulate::Receiver;
-use program::Program;
-use std::net::{Ipv4Addr, SocketAddr};
-use std::process::Stdio;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{Duration, Instant};
+use program::{ANY, FixedServer, Program, until_serving};
+use std::sync::atomic::Ordering;
+use std::time::Duration;
 
-const ANY: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
 const ROUNDS: u32 = 5;
 const SIZES: [usize; 2] = [10_000, 100_000];
-/// A server that always sends the same metrics.
-struct Server {
-    url: String,
-    requests: Arc<AtomicU64>,
-}
-
-impl Server {
-    async fn start(format: &str, body: &Bytes) -> Self {
-        let (body, requests) = (body.clone(), Arc::new(AtomicU64::new(0)));
-        let counted = requests.clone();
-        let respond = move || {
-            counted.fetch_add(1, Ordering::Relaxed);
-            std::future::ready(body.clone())
-        };
-        let path = if format == "json" { "/metrics.json" } else { "/metrics" };
-        let router = Router::new().route(path, get(respond));
-        let listener = tokio::net::TcpListener::bind(ANY).await.unwrap();
-        let url = format!("http://{}", listener.local_addr().unwrap());
-        tokio::spawn(async move { axum::serve(listener, router).await.unwrap() });
-        Self { url, requests }
-    }
-}
 
 #[tokio::main(flavor = "multi_thread")]
 async fn main() {
@@ -64,7 +38,7 @@ async fn main() {
 
 async fn run(format: &str, size: usize) -> serde_json::Value {
     let body = Bytes::from(common::named(format, size, |i| i as u64 * 7));
-    let kumomta = Server::start(format, &body).await;
+    let kumomta = FixedServer::start(if format == "json" { "/metrics.json" } else { "/metrics" }, body.clone()).await;
     let receiver = Receiver::start(ANY).await.unwrap();
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("postmeter.yaml");
@@ -75,8 +49,7 @@ async fn run(format: &str, size: usize) -> serde_json::Value {
         receiver.url()
     );
     std::fs::write(&file, config).unwrap();
-    let mut command = Program::command();
-    let program = Program(command.args(["run", "--log-level", "warn", "--config"]).arg(&file).stderr(Stdio::inherit()).spawn().unwrap());
+    let program = Program::run(&file, "warn");
     let client = reqwest::Client::builder().no_proxy().no_gzip().build().unwrap();
     let page = || async {
         let get = client.get(format!("http://{listen}/metrics")).header("X-Prometheus-Scrape-Timeout-Seconds", "60");
@@ -88,11 +61,7 @@ async fn run(format: &str, size: usize) -> serde_json::Value {
         }
         Some((bytes, lines))
     };
-    let began = Instant::now();
-    while page().await.is_none_or(|(_, lines)| lines < size) {
-        assert!(began.elapsed() < Duration::from_secs(60), "the program did not start");
-        tokio::time::sleep(Duration::from_millis(50)).await;
-    }
+    until_serving(async || page().await.is_some_and(|(_, lines)| lines >= size)).await;
     receiver.clear();
     let (used, polls, pushed) = (program.processor_time(), kumomta.requests.load(Ordering::Relaxed), receiver.points());
     let mut bytes = 0;

@@ -9,26 +9,23 @@ mod common;
 #[allow(dead_code)]
 mod program;
 
-use axum::{Router, body::Bytes, routing::get};
+use axum::body::Bytes;
 use postmeter::simulate::Receiver;
-use program::Program;
+use program::{ANY, FixedServer, Program, until_serving};
 use serde_json::{Value, json};
-use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::net::TcpListener;
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::Command;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::task::JoinSet;
 
-const ANY: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
 const SIZES: [usize; 2] = [50, 100_000];
 /// Scrapes of each kind.
 const SCRAPES: usize = 100;
 /// Scrapes of each kind that need a poll.
 const POLLED_SCRAPES: usize = 20;
 const SCRAPERS: usize = 8;
-/// The longest wait for the first page.
-const START_MAX: Duration = Duration::from_secs(60);
 /// Times between two scrapes that need a poll: longer than `min_interval`, and irregular, so that no reading is refreshed before one.
 const PAUSES_MS: [u64; 3] = [1_100, 1_450, 1_250];
 /// The time between two scrapes of each of several scrapers.
@@ -47,10 +44,7 @@ async fn main() {
 
 async fn run(size: usize) -> Value {
     let body = Bytes::from(common::named("json", size, |i| i as u64 * 7));
-    let listener = tokio::net::TcpListener::bind(ANY).await.unwrap();
-    let server = format!("http://{}", listener.local_addr().unwrap());
-    let router = Router::new().route("/metrics.json", get(move || std::future::ready(body.clone())));
-    tokio::spawn(async move { axum::serve(listener, router).await.unwrap() });
+    let server = FixedServer::start("/metrics.json", body).await.url;
     let receiver = Receiver::start(ANY).await.unwrap();
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("postmeter.yaml");
@@ -115,16 +109,10 @@ impl Scraped {
              export:\n  prometheus: {{listen: \"{listen}\"}}\n{otlp}"
         );
         std::fs::write(file, config).unwrap();
-        let mut command = Program::command();
-        command.args(["run", "--log-level", "error", "--config"]).arg(file).stderr(Stdio::inherit());
-        let program = Program(command.spawn().unwrap());
+        let program = Program::run(file, "error");
         let client = reqwest::Client::builder().no_proxy().no_gzip().build().unwrap();
         let scraped = Self { program, client, page: format!("http://{listen}/metrics"), size };
-        let began = Instant::now();
-        while scraped.client.get(&scraped.page).send().await.is_err() {
-            assert!(began.elapsed() < START_MAX, "the program did not start");
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
+        until_serving(async || scraped.client.get(&scraped.page).send().await.is_ok()).await;
         scraped.scrape().await;
         scraped
     }

@@ -9,13 +9,11 @@ mod common;
 mod program;
 
 use postmeter::simulate::{Delivery, Hook, HookSender, HookSystem, Receiver, SigningKey};
-use program::Program;
+use program::{ANY, Program};
 use std::io::{BufRead, BufReader};
-use std::net::{Ipv4Addr, SocketAddr};
 use std::process::Stdio;
 use std::time::{Duration, Instant, SystemTime};
 
-const ANY: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
 /// More than twice the records by which repeated ones are recognized, so that their memory is used after half of them.
 const RECORDS: u64 = 600_000;
 /// Records that are reported at once: fewer than a sender keeps.

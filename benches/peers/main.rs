@@ -25,17 +25,16 @@ mod sink;
 use axum::http::header::CONTENT_TYPE;
 use axum::{Router, body::Bytes, routing::get};
 use peer::{PEERS, Peer, Setup};
-use program::{TICKS_PER_SECOND, processor_ticks, status_kib};
+use program::{ANY, TICKS_PER_SECOND, processor_ticks, status_kib};
 use programs::Running;
 use sink::{Sink, Tally};
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::SocketAddr;
 use std::path::Path;
 use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-const ANY: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
 const SIZE_DEFAULT: usize = 100_000;
 const ROUNDS: u64 = 10;
 /// The time between two polls is this, or as long as it takes to poll all series at this speed.
