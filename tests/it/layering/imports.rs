@@ -3,17 +3,26 @@
 use super::paths::paths;
 use super::tokens::tokens;
 use super::{FORBIDDEN_INSIDE, LAYERS, finds};
+use std::collections::BTreeSet;
+
+/// The paths in a file of `src` that begin in the library.
+fn own_paths(text: &str) -> Vec<Vec<String>> {
+    let tokens = tokens(text);
+    // Ignores `pub(crate)` and similar, and the value `self`.
+    let is_visibility = |at: usize| at > 0 && tokens[at - 1] == "(" && tokens.get(at + 1).is_some_and(|t| t == ")");
+    let all = paths(&tokens, &["crate", "super", "self", "postmeter"]).into_iter();
+    all.filter(|(at, path)| !is_visibility(*at) && *path != ["self"]).map(|(_, path)| path).collect()
+}
+
+/// The modules of `src` that a file imports.
+pub(super) fn imported_modules(file: &str, text: &str) -> BTreeSet<String> {
+    own_paths(text).iter().filter_map(|path| resolve(file, path)?.into_iter().next()).collect()
+}
 
 /// The forbidden imports of a file of `src`.
 pub(super) fn forbidden_imports(file: &str, text: &str) -> Vec<String> {
-    let tokens = tokens(text);
     let mut found = Vec::new();
-    for (at, path) in paths(&tokens, &["crate", "super", "self", "postmeter"]) {
-        // Ignores `pub(crate)` and similar, and the value `self`.
-        let visibility = at > 0 && tokens[at - 1] == "(" && tokens.get(at + 1).is_some_and(|t| t == ")");
-        if visibility || path == ["self"] {
-            continue;
-        }
+    for path in own_paths(text) {
         let target = resolve(file, &path);
         let to = target.as_ref().and_then(|target| target.first());
         let own = file.split('/').next().unwrap_or_default();
