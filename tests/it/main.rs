@@ -21,6 +21,7 @@ mod golden;
 mod hooks;
 mod kill;
 mod layering;
+mod limits;
 mod man;
 mod mistakes;
 mod operator_routes;
