@@ -9,6 +9,7 @@ pub mod names;
 pub mod otlp_receiver;
 pub mod process_memory;
 pub mod program;
+pub mod raw_receiver;
 pub mod spool;
 pub mod thread_log;
 mod wait;

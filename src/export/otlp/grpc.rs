@@ -29,6 +29,10 @@ use tonic::{Code, Status};
 
 /// The length of the prefix of a message: a flag whether it is compressed, and its length.
 const PREFIX_LEN: usize = 5;
+/// The header with the code of a status.
+const CODE: &str = "grpc-status";
+/// The header with the message of a status.
+const MESSAGE: &str = "grpc-message";
 /// The header with details of a status.
 const DETAILS: &str = "grpc-status-details-bin";
 /// Details of a status: base64 with or without padding.
@@ -47,22 +51,20 @@ pub(crate) async fn send(
     body: &RequestBody,
 ) -> Result<ExportMetricsServiceResponse, SendError> {
     let deadline = Instant::now() + timeout;
-    let no_response = |_| SendError::Unreachable(format!("no response within {timeout:?}"));
+    let late = || SendError::Unreachable(format!("no response within {timeout:?}"));
     let request = request(path, headers, timeout, body)?;
     let head = async {
         poll_fn(|cx| channel.poll_ready(cx)).await.map_err(|error| SendError::Unreachable(root_cause(&error)))?;
         channel.call(request).await.map_err(|error| SendError::from_grpc(&Status::from_error(error.into())))
     };
-    let response = timeout_at(deadline, head).await.map_err(no_response)??;
-    // The missing gRPC status would be a rejection, which is not retried.
+    let response = timeout_at(deadline, head).await.map_err(|_| late())??;
     if response.status().is_success() && http_response::is_web_page(response.headers()) {
         return Err(http_response::web_page());
     }
     let http_status = response.status();
     let read = timeout_at(deadline, read(response)).await;
     // A proxy has rejected the request, even if the body of its response is late.
-    let late = |elapsed| if http_status.is_success() { no_response(elapsed) } else { SendError::from_grpc(&status_of_http(http_status)) };
-    read.map_err(late)?.map_err(|status| SendError::from_grpc(&status))
+    read.map_err(|_| if http_status.is_success() { late() } else { SendError::from_grpc(&status_of_http(http_status)) })?
 }
 
 fn request(path: &'static str, headers: HeaderMap, timeout: Duration, body: &RequestBody) -> Result<Request<Body>, SendError> {
@@ -105,10 +107,10 @@ impl HttpBody for Message {
 }
 
 /// Reads a response. Once the status is a success, a message that cannot be decoded is a warning only.
-async fn read(response: Response<Body>) -> Result<ExportMetricsServiceResponse, Status> {
+async fn read(response: Response<Body>) -> Result<ExportMetricsServiceResponse, SendError> {
     let (head, mut body) = response.into_parts();
-    if let Some(status) = status(head.headers.clone()) {
-        return if status.code() == Code::Ok { Ok(ExportMetricsServiceResponse::default()) } else { Err(status) };
+    if let Some(status) = status(&head.headers) {
+        return if status.code() == Code::Ok { Ok(ExportMetricsServiceResponse::default()) } else { Err(SendError::from_grpc(&status)) };
     }
     let (mut data, mut is_too_long, mut trailers) = (BytesMut::new(), false, HeaderMap::new());
     while let Some(frame) = poll_fn(|cx| Pin::new(&mut body).poll_frame(cx)).await {
@@ -116,7 +118,7 @@ async fn read(response: Response<Body>) -> Result<ExportMetricsServiceResponse, 
             Ok(frame) => frame,
             // The status of HTTP, which a proxy sent, is known.
             Err(_) if !head.status.is_success() => break,
-            Err(status) => return Err(status),
+            Err(status) => return Err(SendError::from_grpc(&status)),
         };
         match frame.into_data() {
             Ok(bytes) if data.len() + bytes.len() <= RESPONSE_BYTES_MAX + PREFIX_LEN => data.extend_from_slice(&bytes),
@@ -124,9 +126,9 @@ async fn read(response: Response<Body>) -> Result<ExportMetricsServiceResponse, 
             Err(frame) => trailers = frame.into_trailers().unwrap_or_default(),
         }
     }
-    let status = status(trailers).unwrap_or_else(|| status_of_http(head.status));
+    let status = status(&trailers).unwrap_or_else(|| status_of_http(head.status));
     if status.code() != Code::Ok {
-        return Err(status);
+        return Err(SendError::from_grpc(&status));
     }
     if is_too_long {
         return Ok(unreadable_response("it is too long"));
@@ -154,13 +156,28 @@ fn message(mut data: Bytes, encoding: Option<&str>) -> Result<Bytes, String> {
     decompress(&data, compression, RESPONSE_BYTES_MAX).map_err(|error| error.to_string())
 }
 
-/// Returns the status in headers or trailers.
-fn status(mut headers: HeaderMap) -> Option<Status> {
-    // tonic panics if this is not base64.
-    if headers.get(DETAILS).is_some_and(|details| BASE64.decode(details).is_err()) {
-        headers.remove(DETAILS);
+/// Returns the status in headers or trailers. An invalid message or invalid details do not change the code, as gRPC demands: tonic would
+/// replace the code, or panic.
+fn status(headers: &HeaderMap) -> Option<Status> {
+    let code = Code::from_bytes(headers.get(CODE)?.as_bytes());
+    let message = headers.get(MESSAGE).map(|message| percent_decoded(message.as_bytes())).unwrap_or_default();
+    let details = headers.get(DETAILS).and_then(|details| BASE64.decode(details).ok()).unwrap_or_default();
+    Some(Status::with_details(code, message, details.into()))
+}
+
+/// Decodes a message. An invalid escape is kept, and bytes that are not valid UTF-8 are replaced.
+fn percent_decoded(message: &[u8]) -> String {
+    let (mut decoded, mut rest) = (Vec::with_capacity(message.len()), message);
+    while let [first, after @ ..] = rest {
+        let escaped = match rest {
+            [b'%', high, low, ..] => char::from(*high).to_digit(16).zip(char::from(*low).to_digit(16)),
+            _ => None,
+        };
+        let byte = escaped.and_then(|(high, low)| u8::try_from(high * 16 + low).ok());
+        decoded.push(byte.unwrap_or(*first));
+        rest = if byte.is_some() { &rest[3..] } else { after };
     }
-    Status::from_header_map(&headers)
+    String::from_utf8_lossy(&decoded).into_owned()
 }
 
 /// The status of a response without a gRPC status, which a proxy sent: as gRPC defines it for the HTTP status.
@@ -224,7 +241,7 @@ mod tests {
                 .collect::<HeaderMap>()
         };
         for details in ["!", "CAE", "CAE=", "a", ""] {
-            let status = status(headers(details)).unwrap();
+            let status = status(&headers(details)).unwrap();
             assert_eq!((status.code(), status.message()), (Code::ResourceExhausted, "busy"), "{details}");
         }
     }

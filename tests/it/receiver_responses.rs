@@ -1,0 +1,80 @@
+//! Unusual responses of OTLP receivers, sent as bytes over gRPC and HTTP: whether the request is sent again, and the text for the operator.
+#![allow(clippy::unwrap_used)]
+
+use crate::support::raw_receiver::{Part, RawReceiver};
+use opentelemetry_proto::tonic::collector::metrics::v1::{ExportMetricsPartialSuccess, ExportMetricsServiceResponse};
+use postmeter::config::{Otlp, Protocol};
+use postmeter::export::otlp::{OtlpExporter, PartialSuccess, RequestBody, RetryDecision, SendError, Signal};
+use prost::Message;
+use std::io::Write;
+use std::time::Duration;
+
+/// The HTTP/2 error code without an error.
+const NO_ERROR: u32 = 0;
+const CANCEL: u32 = 8;
+
+fn headers(extra: &[(&'static str, &[u8])], is_end: bool) -> Part {
+    let fixed: [(&'static str, &[u8]); 2] = [(":status", b"200"), ("content-type", b"application/grpc")];
+    Part::Headers(fixed.iter().chain(extra).map(|(name, value)| (*name, value.to_vec())).collect(), is_end)
+}
+
+fn trailers(extra: &[(&'static str, &[u8])]) -> Part {
+    Part::Headers(extra.iter().map(|(name, value)| (*name, value.to_vec())).collect(), true)
+}
+
+/// A message without compression, after its prefix.
+fn message(message: &[u8]) -> Vec<u8> {
+    [&[0], &(message.len() as u32).to_be_bytes()[..], message].concat()
+}
+
+fn rejecting(points: i64, reason: &str) -> Vec<u8> {
+    let partial_success = Some(ExportMetricsPartialSuccess { rejected_data_points: points, error_message: reason.to_owned() });
+    ExportMetricsServiceResponse { partial_success }.encode_to_vec()
+}
+
+async fn send(config: Otlp, signal: Signal) -> Result<PartialSuccess, SendError> {
+    OtlpExporter::new(config).unwrap().send(signal, &RequestBody::uncompressed("a request".into())).await
+}
+
+async fn by_grpc(response: Vec<Part>) -> Result<PartialSuccess, SendError> {
+    let receiver = RawReceiver::grpc(response).await;
+    let metrics = send(Otlp::to(format!("http://{}", receiver.address)), Signal::Metrics).await;
+    let logs = send(Otlp::to(format!("http://{}", receiver.address)), Signal::Logs).await;
+    assert_eq!(metrics.as_ref().map_err(ToString::to_string), logs.as_ref().map_err(ToString::to_string), "both signals are alike");
+    metrics
+}
+
+async fn by_http(response: Vec<u8>) -> Result<PartialSuccess, SendError> {
+    let receiver = RawReceiver::http(response).await;
+    let endpoint = format!("http://{}/v1/metrics", receiver.address);
+    send(Otlp { protocol: Protocol::HttpProtobuf, ..Otlp::to(endpoint) }, Signal::Metrics).await
+}
+
+fn http(status: &str, headers: &[&str], body: &[u8]) -> Vec<u8> {
+    let headers: String = headers.iter().map(|header| format!("{header}\r\n")).collect();
+    [format!("HTTP/1.1 {status}\r\ncontent-length: {}\r\n{headers}\r\n", body.len()).as_bytes(), body].concat()
+}
+
+fn gzip(bytes: &[u8]) -> Vec<u8> {
+    let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::best());
+    encoder.write_all(bytes).unwrap();
+    encoder.finish().unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_invalid_grpc_message_does_not_change_the_code() {
+    for (written, expected) in [
+        (&b"busy %FF now"[..], "busy \u{fffd} now"),
+        (b"\xfcberlastet", "\u{fffd}berlastet"),
+        ("überlastet %zz %".as_bytes(), "überlastet %zz %"),
+        (b"%C3%BCber%", "über%"),
+    ] {
+        let error = by_grpc(vec![headers(&[("grpc-status", b"14"), ("grpc-message", written)], true)]).await.unwrap_err();
+        assert_eq!(error.retry_decision(), RetryDecision::Later, "{error}");
+        assert_eq!(error.to_string(), format!("the receiver is busy: Unavailable {expected}"));
+    }
+    // Accepted is accepted.
+    let accepted = [("grpc-status", &b"0"[..]), ("grpc-message", b"%FF"), ("grpc-status-details-bin", b"!")];
+    let response = by_grpc(vec![headers(&[], false), Part::Data(message(b""), false), trailers(&accepted)]).await.unwrap();
+    assert_eq!(response, PartialSuccess::default());
+}
