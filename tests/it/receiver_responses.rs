@@ -78,3 +78,22 @@ async fn an_invalid_grpc_message_does_not_change_the_code() {
     let response = by_grpc(vec![headers(&[], false), Part::Data(message(b""), false), trailers(&accepted)]).await.unwrap();
     assert_eq!(response, PartialSuccess::default());
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_grpc_response_without_its_end_is_sent_again() {
+    for response in [
+        vec![headers(&[], false), Part::Reset(NO_ERROR)],
+        vec![headers(&[], false), Part::Data(message(b""), false), Part::Reset(NO_ERROR)],
+        vec![headers(&[], false), Part::Data(message(b""), true)],
+        vec![headers(&[], true)],
+        vec![headers(&[], false), Part::Reset(CANCEL)],
+    ] {
+        let error = by_grpc(response.clone()).await.unwrap_err();
+        assert_eq!((error.error_type(), error.retry_decision()), ("unreachable", RetryDecision::Later), "{response:?}: {error}");
+    }
+    let error = by_grpc(vec![headers(&[], true)]).await.unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "the response has no gRPC status, so it is incomplete or not from an OTLP receiver; check the endpoint, including http or https, and that the receiver is running"
+    );
+}

@@ -29,6 +29,8 @@ use tonic::{Code, Status};
 
 /// The length of the prefix of a message: a flag whether it is compressed, and its length.
 const PREFIX_LEN: usize = 5;
+/// The problem of a response whose HTTP status is a success and that has no gRPC status.
+const NO_STATUS: &str = "the response has no gRPC status, so it is incomplete or not from an OTLP receiver";
 /// The header with the code of a status.
 const CODE: &str = "grpc-status";
 /// The header with the message of a status.
@@ -126,7 +128,12 @@ async fn read(response: Response<Body>) -> Result<ExportMetricsServiceResponse, 
             Err(frame) => trailers = frame.into_trailers().unwrap_or_default(),
         }
     }
-    let status = status(&trailers).unwrap_or_else(|| status_of_http(head.status));
+    let status = match status(&trailers) {
+        Some(status) => status,
+        // The end of the response is missing, so it is not known whether the request was accepted.
+        None if head.status.is_success() => return Err(SendError::Unreachable(NO_STATUS.to_owned())),
+        None => status_of_http(head.status),
+    };
     if status.code() != Code::Ok {
         return Err(SendError::from_grpc(&status));
     }
