@@ -97,3 +97,16 @@ async fn a_grpc_response_without_its_end_is_sent_again() {
         "the response has no gRPC status, so it is incomplete or not from an OTLP receiver; check the endpoint, including http or https, and that the receiver is running"
     );
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_outage_has_one_text_however_the_timeout_is_noticed() {
+    for response in [vec![], vec![headers(&[], false)]] {
+        let receiver = RawReceiver::grpc(response).await;
+        let config = Otlp { timeout: Duration::from_millis(500), ..Otlp::to(format!("http://{}", receiver.address)) };
+        let exporter = OtlpExporter::new(config).unwrap();
+        for _ in 0..3 {
+            let error = exporter.send(Signal::Metrics, &RequestBody::uncompressed("a request".into())).await.unwrap_err();
+            assert!(error.to_string().starts_with("no response within 500ms; "), "{error}");
+        }
+    }
+}

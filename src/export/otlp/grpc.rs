@@ -17,6 +17,7 @@ use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, Version};
 use http_body::{Body as HttpBody, Frame};
 use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceResponse;
 use std::convert::Infallible;
+use std::error::Error;
 use std::future::poll_fn;
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -25,7 +26,7 @@ use tokio::time::{Instant, timeout_at};
 use tonic::body::Body;
 use tonic::client::GrpcService;
 use tonic::transport::Channel;
-use tonic::{Code, Status};
+use tonic::{Code, Status, TimeoutExpired};
 
 /// The length of the prefix of a message: a flag whether it is compressed, and its length.
 const PREFIX_LEN: usize = 5;
@@ -57,7 +58,11 @@ pub(crate) async fn send(
     let request = request(path, headers, timeout, body)?;
     let head = async {
         poll_fn(|cx| channel.poll_ready(cx)).await.map_err(|error| SendError::Unreachable(root_cause(&error)))?;
-        channel.call(request).await.map_err(|error| SendError::from_grpc(&Status::from_error(error.into())))
+        // tonic reads the timeout from the header and has a text of its own.
+        let failed = |error: tonic::transport::Error| {
+            if is_timeout(&error) { late() } else { SendError::from_grpc(&Status::from_error(error.into())) }
+        };
+        channel.call(request).await.map_err(failed)
     };
     let response = timeout_at(deadline, head).await.map_err(|_| late())??;
     if response.status().is_success() && http_response::is_web_page(response.headers()) {
@@ -67,6 +72,11 @@ pub(crate) async fn send(
     let read = timeout_at(deadline, read(response)).await;
     // A proxy has rejected the request, even if the body of its response is late.
     read.map_err(|_| if http_status.is_success() { late() } else { SendError::from_grpc(&status_of_http(http_status)) })?
+}
+
+/// Returns true if tonic ended the request at its timeout.
+fn is_timeout(error: &(dyn Error + 'static)) -> bool {
+    std::iter::successors(Some(error), |error| (*error).source()).any(|error| error.is::<TimeoutExpired>())
 }
 
 fn request(path: &'static str, headers: HeaderMap, timeout: Duration, body: &RequestBody) -> Result<Request<Body>, SendError> {
