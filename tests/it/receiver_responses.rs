@@ -80,6 +80,15 @@ async fn an_invalid_grpc_message_does_not_change_the_code() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_rejection_with_a_long_message_or_long_details_is_read() {
+    let (long, details) = ("x".repeat(200_000), "A".repeat(200_000));
+    for header in [("grpc-message", long.as_bytes()), ("grpc-status-details-bin", details.as_bytes())] {
+        let error = by_grpc(vec![headers(&[("grpc-status", b"3"), header], true)]).await.unwrap_err();
+        assert_eq!((error.error_type(), error.retry_decision()), ("refused", RetryDecision::Never), "{error}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_grpc_response_without_its_end_is_sent_again() {
     for response in [
         vec![headers(&[], false), Part::Reset(NO_ERROR)],
@@ -109,4 +118,11 @@ async fn an_outage_has_one_text_however_the_timeout_is_noticed() {
             assert!(error.to_string().starts_with("no response within 500ms; "), "{error}");
         }
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_accepting_response_with_many_headers_is_accepted() {
+    let headers: Vec<String> = (0..500).map(|n| format!("x-{n}: a")).collect();
+    let headers: Vec<&str> = headers.iter().map(String::as_str).collect();
+    assert_eq!(by_http(http("200 OK", &headers, b"")).await.unwrap(), PartialSuccess::default());
 }

@@ -12,6 +12,11 @@ use tonic::transport::{Channel, Endpoint};
 /// The user agent; the gRPC library appends its own name.
 const USER_AGENT: &str = concat!("postmeter/", env!("CARGO_PKG_VERSION"));
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+/// The largest headers and trailers of a gRPC response. They contain the message and the details of a rejection. A response with larger ones
+/// is not read, so that the request would be sent again.
+const GRPC_HEADERS_BYTES_MAX: u32 = 1024 * 1024;
+/// The largest number of headers in a response by HTTP.
+const HTTP_HEADERS_MAX: usize = 1000;
 /// The shortest time between two checks of the TLS files.
 const FILE_CHECK_INTERVAL: Duration = Duration::from_secs(1);
 
@@ -62,6 +67,7 @@ fn grpc_channel(config: &config::Otlp) -> Result<Channel, SendError> {
     let invalid = |error: tonic::transport::Error| SendError::Config(format!("endpoint: {}", root_cause(&error)));
     let endpoint = Endpoint::from_shared(config.endpoint.clone()).map_err(invalid)?;
     let mut endpoint = endpoint.connect_timeout(CONNECT_TIMEOUT).tcp_nodelay(true).user_agent(USER_AGENT).map_err(invalid)?;
+    endpoint = endpoint.http2_max_header_list_size(GRPC_HEADERS_BYTES_MAX);
     if config.endpoint.starts_with("https://") {
         let tls = read_tls_files(&config.tls)?.for_grpc(config.tls.server_name.as_deref());
         endpoint = endpoint.tls_config(tls).map_err(|error| SendError::Config(format!("tls: {}", root_cause(&error))))?;
@@ -76,6 +82,7 @@ fn http_client(config: &config::Otlp) -> Result<reqwest::Client, SendError> {
         .redirect(reqwest::redirect::Policy::none())
         .no_proxy()
         .connect_timeout(CONNECT_TIMEOUT)
+        .http1_max_headers(HTTP_HEADERS_MAX)
         .timeout(config.timeout);
     let is_https = !config.endpoint.starts_with("http://");
     let builder = read_tls_files(&config.tls)?.configure(builder, is_https, true);
