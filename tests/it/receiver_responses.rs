@@ -121,6 +121,41 @@ async fn an_outage_has_one_text_however_the_timeout_is_noticed() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn compressed_responses_over_http_are_decoded() {
+    const PROTOBUF: &str = "content-type: application/x-protobuf";
+    let response = rejecting(5, "too old");
+    for (coding, body) in [("gzip", gzip(&response)), ("X-GZIP", gzip(&response)), ("zstd", zstd::encode_all(&response[..], 3).unwrap())] {
+        let partial = by_http(http("200 OK", &[PROTOBUF, &format!("content-encoding: {coding}")], &body)).await.unwrap();
+        assert_eq!(partial, PartialSuccess { rejected: 5, message: "too old".to_owned() }, "{coding}");
+    }
+    let empty = by_http(http("200 OK", &[PROTOBUF, "content-encoding: gzip"], b"")).await.unwrap();
+    assert_eq!(empty, PartialSuccess::default());
+    for (coding, body) in [("br", &response[..]), ("gzip", b"not gzip"), ("gzip", &gzip(&vec![0; 100_000]))] {
+        let coding = format!("content-encoding: {coding}");
+        let partial = by_http(http("200 OK", &[PROTOBUF, &coding], body)).await.unwrap();
+        assert!(partial.rejected == 0 && partial.message.starts_with("the response cannot be decoded: "), "{coding}: {partial:?}");
+        let error = by_http(http("400 Bad Request", &[PROTOBUF, &coding], body)).await.unwrap_err().to_string();
+        assert!(error.starts_with("the receiver rejected the request: 400 Bad Request (the response cannot be decoded: "), "{error}");
+        let page = by_http(http("200 OK", &["content-type: text/html", &coding], body)).await.unwrap_err();
+        assert_eq!(page.retry_decision(), RetryDecision::Later);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_message_of_an_error_is_that_of_its_protobuf_status() {
+    const PROTOBUF: &str = "content-type: application/x-protobuf";
+    let status =
+        tonic_types::Status { code: 3, message: "metric a.b: invalid temporality".to_owned(), details: Vec::new() }.encode_to_vec();
+    let expected = "the receiver rejected the request: 400 Bad Request metric a.b: invalid temporality";
+    let plain = by_http(http("400 Bad Request", &[PROTOBUF], &status)).await.unwrap_err();
+    assert_eq!(plain.to_string(), expected);
+    let compressed = by_http(http("400 Bad Request", &[PROTOBUF, "content-encoding: gzip"], &gzip(&status))).await.unwrap_err();
+    assert_eq!(compressed.to_string(), expected);
+    let text = by_http(http("400 Bad Request", &[PROTOBUF], b"metric a.b: invalid temporality")).await.unwrap_err();
+    assert_eq!(text.to_string(), expected);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn an_accepting_response_with_many_headers_is_accepted() {
     let headers: Vec<String> = (0..500).map(|n| format!("x-{n}: a")).collect();
     let headers: Vec<&str> = headers.iter().map(String::as_str).collect();

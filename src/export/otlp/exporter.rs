@@ -204,7 +204,8 @@ impl OtlpExporter {
         headers: HeaderMap,
         body: &RequestBody,
     ) -> Result<ExportMetricsServiceResponse, SendError> {
-        let mut post = client.post(self.url(signal)?).header("content-type", "application/x-protobuf").headers(headers);
+        let post = client.post(self.url(signal)?).header("content-type", "application/x-protobuf").header("accept-encoding", "gzip");
+        let mut post = post.headers(headers);
         if let Some(coding) = body.compression.coding() {
             post = post.header("content-encoding", coding);
         }

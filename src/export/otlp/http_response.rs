@@ -3,14 +3,19 @@
 //! OTLP requires a response in the encoding of the request, which is Protobuf. Receivers also send nothing, JSON or plain text: the status
 //! counts, as for the Collector. A web page is different: a login page or another service responded in place of a receiver.
 
-use super::exporter::{decode_response, unreadable_response};
+use super::exporter::{RESPONSE_BYTES_MAX, decode_response, unreadable_response};
 use super::response::{SendError, shortened};
+use crate::config::Compression;
 use crate::export::queue::request_exporter::PartialSuccess;
-use http::header::CONTENT_TYPE;
+use crate::export::request_body::decompress;
+use bytes::Bytes;
+use http::header::{CONTENT_ENCODING, CONTENT_TYPE};
 use http::{HeaderMap, HeaderValue, StatusCode};
 use opentelemetry_proto::tonic::collector::metrics::v1::{ExportMetricsPartialSuccess, ExportMetricsServiceResponse};
+use prost::Message;
 use serde_json::Value;
 use std::time::Duration;
+use tonic_types::Status;
 
 /// The media types of web pages.
 const PAGE_TYPES: [&str; 2] = ["text/html", "application/xhtml+xml"];
@@ -44,7 +49,38 @@ pub(super) fn decode_with_status(
     body: &[u8],
     retry_after: Option<Duration>,
 ) -> Result<ExportMetricsServiceResponse, SendError> {
-    if status.is_success() { decode(headers, body) } else { Err(SendError::from_http(status, body, retry_after)) }
+    let body = decompressed(headers, body);
+    if status.is_success() {
+        return match body {
+            Ok(body) => decode(headers, &body),
+            Err(_) if is_web_page(headers) => Err(web_page()),
+            Err(problem) => Ok(unreadable_response(&problem)),
+        };
+    }
+    let message = body.map_or_else(|problem| format!("(the response cannot be decoded: {problem})"), |body| error_message(headers, &body));
+    Err(SendError::from_http(status, message.as_bytes(), retry_after))
+}
+
+/// Decompresses the body of a response.
+///
+/// # Errors
+/// The compression is not supported, or the data is invalid, incomplete or too long.
+fn decompressed(headers: &HeaderMap, body: &[u8]) -> Result<Bytes, String> {
+    let coding = headers.get(CONTENT_ENCODING).map(|value| String::from_utf8_lossy(value.as_bytes()).trim().to_ascii_lowercase());
+    let compression = match coding.as_deref().unwrap_or_default() {
+        "" | "identity" => Compression::None,
+        "gzip" | "x-gzip" => Compression::Gzip,
+        "zstd" => Compression::Zstd,
+        other => return Err(format!("its Content-Encoding {} is not supported", shortened(other))),
+    };
+    let compression = if body.is_empty() { Compression::None } else { compression };
+    decompress(&Bytes::copy_from_slice(body), compression, RESPONSE_BYTES_MAX).map_err(|error| error.to_string())
+}
+
+/// The message of a response with an error: that of the `Status`, if the body is one in Protobuf, or else the body.
+fn error_message(headers: &HeaderMap, body: &[u8]) -> String {
+    let status = if PROTOBUF_TYPES[..2].contains(&media_type(headers).as_str()) { Status::decode(body).ok() } else { None };
+    status.map_or_else(|| String::from_utf8_lossy(body).into_owned(), |status| status.message)
 }
 
 /// Returns the rejected points or records of a response, and its message, shortened.
@@ -119,7 +155,6 @@ fn integer(value: &Value) -> Option<i64> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use prost::Message;
 
     fn decoded(media_type: &str, body: &[u8]) -> Result<(i64, String), SendError> {
         let headers = HeaderValue::from_str(media_type).map(|value| HeaderMap::from_iter([(CONTENT_TYPE, value)])).unwrap_or_default();
