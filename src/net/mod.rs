@@ -44,5 +44,5 @@ pub use private_file::{
 pub(crate) use recent::Recent;
 pub use redact::Redactor;
 pub(crate) use regular_file::open_regular_file;
-pub(crate) use root_cause::{root_cause, stable_cause};
+pub(crate) use root_cause::{AUTHORITY_AS_SERVER, is_authority_as_server, root_cause, stable_cause};
 pub(crate) use tls::{ClientTls, TlsFileError, TlsFiles, UnusableTls, install_crypto_provider};

@@ -5,6 +5,15 @@ use std::error::Error;
 /// Parts of the texts of a lost connection, in lower case. Which of them occurs is a matter of timing.
 const LOST_CONNECTION: [&str; 5] = ["reset", "broken pipe", "closed", "eof", "end of file"];
 
+/// The advice about a server whose certificate is that of an authority.
+pub(crate) const AUTHORITY_AS_SERVER: &str = "the server's certificate is that of an authority (CA:TRUE), which is not valid for a server: \
+     create one that is not (openssl req -x509 -addext basicConstraints=critical,CA:FALSE)";
+
+/// Returns true if TLS failed because the certificate of the server is that of an authority, as `openssl req -x509` creates it.
+pub(crate) fn is_authority_as_server(cause: &str) -> bool {
+    cause.contains("CaUsedAsEndEntity")
+}
+
 /// Returns the innermost source of an error, as text: the outer ones only repeat that something failed.
 pub(crate) fn root_cause(error: &dyn Error) -> String {
     let mut cause = error;

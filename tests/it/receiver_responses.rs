@@ -156,6 +156,18 @@ async fn the_message_of_an_error_is_that_of_its_protobuf_status() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn redirects_of_a_receiver_are_explained() {
+    let error = by_http(http("308 Permanent Redirect", &["location: https://otlp.example.com/v1/metrics"], b"")).await.unwrap_err();
+    assert_eq!(error.retry_decision(), RetryDecision::Never);
+    assert_eq!(
+        error.to_string(),
+        "the receiver rejected the request: 308 Permanent Redirect; redirects are not followed, set export.otlp.endpoint to the final URL"
+    );
+    let error = by_grpc(vec![Part::Headers(vec![(":status", b"302".to_vec())], true)]).await.unwrap_err().to_string();
+    assert!(error.ends_with("HTTP status code 302; redirects are not followed, set export.otlp.endpoint to the final URL"), "{error}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn an_accepting_response_with_many_headers_is_accepted() {
     let headers: Vec<String> = (0..500).map(|n| format!("x-{n}: a")).collect();
     let headers: Vec<&str> = headers.iter().map(String::as_str).collect();

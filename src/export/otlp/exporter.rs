@@ -107,7 +107,7 @@ impl OtlpExporter {
             let body = body.with_compression(compression).map_err(|error| SendError::Rejected(format!("cannot decompress: {error}")))?;
             let response = self.send_once(signal, headers.clone(), &body).await;
             match &response {
-                Ok(_) => self.log_new_compression(compression),
+                Ok(_) => self.log_new_compression(signal, compression),
                 Err(error) => {
                     if let Some(other) = self.compression.after_rejection(compression, error) {
                         compression = other;
@@ -126,9 +126,10 @@ impl OtlpExporter {
     }
 
     /// Logs once that the receiver does not support the configured compression.
-    fn log_new_compression(&self, accepted: Compression) {
+    fn log_new_compression(&self, signal: Signal, accepted: Compression) {
         let Some(unsupported) = self.compression.accepted(accepted).and_then(Compression::coding) else { return };
-        let endpoint = &self.endpoint;
+        let of_logs = if signal == Signal::Logs { self.config.logs_receiver() } else { None };
+        let endpoint = of_logs.as_ref().unwrap_or(&self.endpoint);
         match accepted.coding() {
             Some(coding) => info!(endpoint, "the receiver does not support {unsupported}, requests are compressed with {coding}"),
             None => info!(endpoint, "the receiver does not support {unsupported}, requests are sent uncompressed"),

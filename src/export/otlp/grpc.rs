@@ -207,7 +207,8 @@ fn status_of_http(status: StatusCode) -> Status {
         429 | 502 | 503 | 504 => Code::Unavailable,
         _ => Code::Unknown,
     };
-    Status::new(code, format!("the response has no gRPC status: HTTP status code {}", status.as_u16()))
+    let hint = if status.is_redirection() { "; redirects are not followed, set export.otlp.endpoint to the final URL" } else { "" };
+    Status::new(code, format!("the response has no gRPC status: HTTP status code {}{hint}", status.as_u16()))
 }
 
 #[cfg(test)]

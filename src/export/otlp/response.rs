@@ -3,7 +3,7 @@
 //! The OTLP specification defines which status codes allow a retry (sections "Failures" of OTLP/gRPC and OTLP/HTTP).
 
 use crate::export::queue::request_exporter::{ExportFailure, RetryDecision};
-use crate::net::{Redactor, on_one_line, root_cause, stable_cause};
+use crate::net::{AUTHORITY_AS_SERVER, Redactor, is_authority_as_server, on_one_line, root_cause, stable_cause};
 use http::StatusCode;
 use std::time::Duration;
 use tonic::{Code, Status};
@@ -21,7 +21,7 @@ pub enum SendError {
     #[error("export.otlp.{0}")]
     Config(String),
     /// The receiver did not respond, or not in time.
-    #[error("{0}; check the endpoint, including http or https, and that the receiver is running")]
+    #[error("{0}; {advice}", advice = unreachable_advice(.0))]
     Unreachable(String),
     /// The receiver cannot accept the request now, but may accept it later.
     #[error("the receiver is busy: {message}")]
@@ -134,7 +134,10 @@ impl SendError {
 
     /// Converts the status of an HTTP response that is not a success. `retry_after` is the header `Retry-After`.
     pub(crate) fn from_http(status: StatusCode, body: &[u8], retry_after: Option<Duration>) -> Self {
-        let message = format!("{status} {}", shortened(&String::from_utf8_lossy(body))).trim_end().to_owned();
+        let mut message = format!("{status} {}", shortened(&String::from_utf8_lossy(body))).trim_end().to_owned();
+        if status.is_redirection() {
+            message.push_str("; redirects are not followed, set export.otlp.endpoint to the final URL");
+        }
         match status {
             StatusCode::TOO_MANY_REQUESTS | StatusCode::BAD_GATEWAY | StatusCode::SERVICE_UNAVAILABLE | StatusCode::GATEWAY_TIMEOUT => {
                 Self::Busy { message, retry_after: retry_after.map(|wait| wait.min(RETRY_AFTER_MAX)) }
@@ -146,6 +149,19 @@ impl SendError {
             StatusCode::BAD_REQUEST => Self::BadRequest(message),
             _ => Self::Rejected(message),
         }
+    }
+}
+
+/// The advice about a receiver without a response, by the text of the cause.
+fn unreachable_advice(cause: &str) -> &'static str {
+    if is_authority_as_server(cause) {
+        AUTHORITY_AS_SERVER
+    } else if cause.contains("invalid peer certificate") {
+        "check export.otlp.tls, and the names and the validity of the receiver's certificate"
+    } else if cause.contains("received fatal alert") {
+        "check export.otlp.tls, and the log of the receiver"
+    } else {
+        "check the endpoint, including http or https, and that the receiver is running"
     }
 }
 
