@@ -17,11 +17,21 @@ pub(crate) fn secret_header(value: &str) -> Option<HeaderValue> {
 /// The wait of `Retry-After`, which has seconds or a date. `None` if the header is missing, is not valid, or has a date in the past.
 pub(crate) fn retry_after(headers: &HeaderMap) -> Option<Duration> {
     let value = headers.get(RETRY_AFTER)?.to_str().ok()?.trim();
-    if let Ok(seconds) = value.parse() {
+    if let Some(seconds) = seconds(value) {
         return Some(Duration::from_secs(seconds));
     }
     let now = Timestamp::now();
     Duration::try_from(http_date(value, now)?.duration_since(now)).ok()
+}
+
+/// A number of seconds. A fraction, which some servers send, is rounded up, and a number that is too large is the largest one.
+fn seconds(value: &str) -> Option<u64> {
+    let (whole, fraction) = value.split_once('.').unwrap_or((value, ""));
+    if whole.is_empty() || !whole.bytes().chain(fraction.bytes()).all(|byte| byte.is_ascii_digit()) {
+        return None;
+    }
+    let rounding = u64::from(fraction.bytes().any(|byte| byte != b'0'));
+    Some(whole.parse().unwrap_or(u64::MAX).saturating_add(rounding))
 }
 
 /// A date in one of the three forms that a recipient must accept (RFC 9110, section 5.6.7).
@@ -47,9 +57,17 @@ mod tests {
 
     #[test]
     fn retry_after_has_seconds_or_a_date() {
-        for (value, expected) in
-            [("120", Some(Duration::from_secs(120))), ("Wed, 21 Oct 2015 07:28:00 GMT", None), ("soon", None), ("-1", None)]
-        {
+        for (value, expected) in [
+            ("120", Some(Duration::from_secs(120))),
+            ("2.5", Some(Duration::from_secs(3))),
+            ("2.0", Some(Duration::from_secs(2))),
+            ("999999999999999999999999", Some(Duration::from_secs(u64::MAX))),
+            ("Wed, 21 Oct 2015 07:28:00 GMT", None),
+            ("soon", None),
+            ("-1", None),
+            (".5", None),
+            ("1.2.3", None),
+        ] {
             let headers = HeaderMap::from_iter([(RETRY_AFTER, HeaderValue::from_static(value))]);
             assert_eq!(retry_after(&headers), expected, "{value}");
         }

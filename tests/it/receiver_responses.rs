@@ -173,3 +173,11 @@ async fn an_accepting_response_with_many_headers_is_accepted() {
     let headers: Vec<&str> = headers.iter().map(String::as_str).collect();
     assert_eq!(by_http(http("200 OK", &headers, b"")).await.unwrap(), PartialSuccess::default());
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn any_valid_retry_after_is_respected() {
+    for (value, expected) in [("2.5", 3), ("999999999999999999999999", 3600)] {
+        let error = by_http(http("429 Too Many Requests", &[&format!("retry-after: {value}")], b"")).await.unwrap_err();
+        assert_eq!(error.retry_decision(), RetryDecision::After(Duration::from_secs(expected)), "{value}");
+    }
+}
