@@ -17,7 +17,7 @@ use http::header::{ACCEPT, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
 use parking_lot::{Mutex, MutexGuard};
 use reqwest::{StatusCode, Url};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 const ACCEPT_JSON: HeaderValue = HeaderValue::from_static("application/json, text/plain;version=0.0.4;q=0.9, */*;q=0.1");
@@ -38,10 +38,11 @@ pub(super) struct HttpClient {
     masked_base: String,
     proxy: Option<String>,
     headers: HeaderMap,
-    /// The last request got a response, so its connection may be reused, and the server may have closed it since.
-    may_reuse_connection: AtomicBool,
+    /// The connections of requests that got a response, at most as many as may be idle. They may be reused, and the server may have closed
+    /// them since.
+    reusable_connections: AtomicUsize,
     budget: Arc<Mutex<RateBudget>>,
-    _idle_connections: IdleConnections,
+    idle_connections: IdleConnections,
     /// The required part: if the server rejects it, it rejects the target as a whole.
     required: &'static str,
 }
@@ -60,9 +61,9 @@ impl HttpClient {
             masked_base: masked_url(target.url.as_str()).trim_end_matches('/').to_owned(),
             proxy,
             headers,
-            may_reuse_connection: AtomicBool::default(),
+            reusable_connections: AtomicUsize::default(),
             budget,
-            _idle_connections: idle_connections,
+            idle_connections,
             required,
         })
     }
@@ -114,8 +115,8 @@ impl HttpClient {
         Ok(ResponseBody { bytes, declared })
     }
 
-    /// Sends one request within the rate budget. If the server had closed a reused connection, the request is sent once more. The status
-    /// of the response is not checked.
+    /// Sends one request within the rate budget. If the server had closed a reused connection, the request is sent again, until it
+    /// has a new connection. The status of the response is not checked.
     pub(super) async fn open(
         &self,
         part: &Part,
@@ -125,12 +126,19 @@ impl HttpClient {
     ) -> Result<Response, PollError> {
         let scope = self.scope(part);
         self.budget().spend(Instant::now(), scope).map_err(PollError::RateLimited)?;
-        let mut sent = self.send(part, request, filled, authorization).await;
-        let was_closed_before = sent.as_ref().is_err_and(was_closed) && self.may_reuse_connection.load(Ordering::Relaxed);
-        if was_closed_before && self.budget().spend(Instant::now(), scope).is_ok() {
-            sent = self.send(part, request, filled, authorization).await;
+        let sent = loop {
+            let may_reuse = self.reusable_connections.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |n| n.checked_sub(1)).is_ok();
+            let sent = self.send(part, request, filled, authorization).await;
+            let is_stale = may_reuse && sent.as_ref().is_err_and(was_closed);
+            if !is_stale || self.budget().spend(Instant::now(), scope).is_err() {
+                break sent;
+            }
+        };
+        if sent.is_ok() {
+            let one_more = |n| (n < self.idle_connections.max()).then_some(n + 1);
+            // It fails at the maximum.
+            let _ = self.reusable_connections.fetch_update(Ordering::Relaxed, Ordering::Relaxed, one_more);
         }
-        self.may_reuse_connection.store(sent.is_ok(), Ordering::Relaxed);
         sent.map(Response::from).map_err(|error| before_response(&error, CONNECT_TIMEOUT, self.url.scheme()))
     }
 

@@ -16,6 +16,7 @@ mod part;
 mod process;
 mod response;
 mod shared_poll;
+mod stale_connections;
 mod start_times;
 mod ticket;
 mod tls;
