@@ -5,7 +5,7 @@ use super::admission::IdleConnections;
 use super::body_buffer::BodyBuffer;
 use super::body_memory::BodyMemory;
 use super::client_builder::{CONNECT_TIMEOUT, ClientError, build_client, header_map};
-use super::http_error::{before_response, general_status_hint, was_closed};
+use super::http_error::{before_response, general_status_hint, rejection, was_closed};
 use super::poll_limits::Limits;
 use super::rate_budget::{RateBudget, Scope};
 use super::response::Response;
@@ -87,8 +87,8 @@ impl HttpClient {
         match response.status() {
             StatusCode::OK => {}
             status if request.statuses.contains(&status.as_u16()) => {}
-            StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => {
-                return Err(PollError::rejected_credential(response.status().as_u16(), part.unauthorized_hint));
+            status @ (StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN) => {
+                return Err(PollError::rejected_credential(rejection(status, response.headers()), part.unauthorized_hint));
             }
             StatusCode::TOO_MANY_REQUESTS => {
                 return Err(PollError::RateLimited(self.record_rejection(part, response.headers())));
@@ -139,7 +139,7 @@ impl HttpClient {
             // It fails at the maximum.
             let _ = self.reusable_connections.fetch_update(Ordering::Relaxed, Ordering::Relaxed, one_more);
         }
-        sent.map(Response::from).map_err(|error| before_response(&error, CONNECT_TIMEOUT, self.url.scheme()))
+        sent.map(Response::from).map_err(|error| before_response(&error, CONNECT_TIMEOUT, self.url.scheme(), self.proxy.as_deref()))
     }
 
     /// Records a response with status 429. Returns the wait until the next request.

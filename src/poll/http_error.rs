@@ -1,8 +1,9 @@
 //! Conversion of the HTTP client's errors to poll errors: short, and without URLs.
 
 use super::PollError;
-use crate::net::root_cause;
+use crate::net::{AUTHORITY_AS_SERVER, is_authority_as_server, masked_url, root_cause};
 use crate::source::quote;
+use http::header::{HeaderMap, WWW_AUTHENTICATE};
 use reqwest::StatusCode;
 use std::error::Error;
 use std::io::{self, ErrorKind};
@@ -21,15 +22,21 @@ pub(super) fn was_closed(error: &reqwest::Error) -> bool {
     !error.is_connect() && !is_tls(error) && causes(error).any(|cause| by_hyper(cause) || by_reset(cause))
 }
 
-/// The poll error of a request that got no response.
-pub(super) fn before_response(error: &reqwest::Error, connect_timeout: Duration, scheme: &str) -> PollError {
+/// The poll error of a request that got no response. `proxy` is its URL, with credentials.
+pub(super) fn before_response(error: &reqwest::Error, connect_timeout: Duration, scheme: &str, proxy: Option<&str>) -> PollError {
     if is_tls(error) {
         // The server responds, but not with TLS.
         if causes(error).any(is_not_tls) {
             let cause = last_cause(error);
             return PollError::Tls(format!("{cause}; if the server does not use TLS on this port, use http in the url"));
         }
-        return PollError::Tls(last_cause(error));
+        let cause = last_cause(error);
+        let hint = if is_authority_as_server(&cause) { format!("; {AUTHORITY_AS_SERVER}") } else { String::new() };
+        return PollError::Tls(format!("{cause}{hint}"));
+    }
+    if let Some(proxy) = proxy.filter(|_| error.is_connect()) {
+        let cause = if error.is_timeout() { format!("no connection within {connect_timeout:?}") } else { last_cause(error) };
+        return PollError::Connect(format!("the proxy {} did not connect to the server: {cause}; check proxy", masked_url(proxy)));
     }
     if error.is_timeout() {
         return PollError::Connect(format!("no connection within {connect_timeout:?}"));
@@ -63,10 +70,20 @@ pub(super) fn general_status_hint(status: StatusCode, scheme: &str) -> &'static 
     match status.as_u16() {
         // Several servers respond with this to plain HTTP on a TLS port.
         400 if scheme == "http" => "the server does not understand the request; if this is a TLS port, use https in the url",
+        304 => "nothing has changed, but the request has no condition; check the cache or proxy in front of the server",
         300..=399 => "redirects are not followed; set url to the final address",
         500..=599 => "the server or a proxy in front of it has a problem; check its log",
         _ => "this is not a response of the expected API; check the url",
     }
+}
+
+/// A response that rejects the credential: its status, and that Postmeter does not support the authentication that it requires, if so.
+pub(super) fn rejection(status: StatusCode, headers: &HeaderMap) -> String {
+    let challenges = headers.get_all(WWW_AUTHENTICATE).iter();
+    let challenges = challenges.map(|value| String::from_utf8_lossy(value.as_bytes()).to_ascii_lowercase()).collect::<Vec<_>>().concat();
+    let has = |scheme| challenges.contains(scheme);
+    let hint = if has("digest") && !has("basic") && !has("bearer") { ", it requires Digest; Basic and Bearer are supported" } else { "" };
+    format!("{}{hint}", status.as_u16())
 }
 
 /// The last cause of an error, which is the specific one. It has no URL, and is cut if it is long: a TLS error lists all names of a

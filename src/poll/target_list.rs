@@ -2,7 +2,7 @@
 
 use super::PollError;
 use super::client_builder::{CONNECT_TIMEOUT, ClientError, build_client, header_map};
-use super::http_error::{before_response, general_status_hint};
+use super::http_error::{before_response, general_status_hint, rejection};
 use super::response::Response;
 use crate::config::TargetsHttp;
 use crate::model::without_byte_order_mark;
@@ -46,11 +46,12 @@ fn prepare(list: &TargetsHttp) -> Result<(Client, Url, HeaderMap), String> {
 async fn send(list: &TargetsHttp, client: Client, url: Url, headers: HeaderMap) -> Result<String, PollError> {
     let scheme = list.url.scheme();
     let sent = client.get(url).headers(headers).send().await;
-    let mut response = sent.map(Response::from).map_err(|error| before_response(&error, CONNECT_TIMEOUT, scheme))?;
+    let mut response = sent.map(Response::from).map_err(|error| before_response(&error, CONNECT_TIMEOUT, scheme, None))?;
     match response.status() {
         StatusCode::OK => {}
         status @ (StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN) => {
-            return Err(PollError::rejected_credential(status.as_u16(), "check username and password, or token, of targets_http"));
+            let rejection = rejection(status, response.headers());
+            return Err(PollError::rejected_credential(rejection, "check username and password, or token, of targets_http"));
         }
         status => return Err(PollError::Status { status: status.as_u16(), hint: general_status_hint(status, scheme) }),
     }

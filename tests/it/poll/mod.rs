@@ -3,6 +3,7 @@
 
 mod common;
 
+mod advice;
 mod changed_zone;
 mod circuit;
 mod connection;
