@@ -36,6 +36,7 @@ mod push_compression;
 mod push_protocols;
 mod readme;
 mod receive;
+mod receiver_endpoint;
 mod receiver_responses;
 mod registry;
 mod reload;

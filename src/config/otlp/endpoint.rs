@@ -93,8 +93,10 @@ fn endpoint_url(text: &str, insecure: bool, path: EndpointPath) -> Result<String
     match path {
         EndpointPath::OfAllSignals if !base.ends_with(METRICS_PATH) => url.set_path(&format!("{base}{METRICS_PATH}")),
         EndpointPath::OfAllSignals => url.set_path(&base),
-        // The parsed URL would have a slash added if it had no path.
-        EndpointPath::Unchanged => return Ok(text),
+        EndpointPath::Unchanged => {}
     }
-    Ok(url.to_string())
+    let parsed = url.as_str();
+    // A URL without a path has a slash added when it is parsed.
+    let has_added_slash = url.path() == "/" && parsed.ends_with('/') && !text.ends_with('/');
+    Ok(parsed.strip_suffix('/').filter(|_| has_added_slash).unwrap_or(parsed).to_owned())
 }
