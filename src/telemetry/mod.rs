@@ -6,6 +6,7 @@ mod delivery_metrics;
 mod export_metrics;
 mod identity;
 mod log_queue;
+mod logged_exporter;
 mod logging;
 mod meter_provider;
 mod otlp_exporters;

@@ -1,23 +1,31 @@
 //! The OTLP/gRPC exporters of Postmeter's own telemetry (`telemetry.otlp`).
 
+use super::logged_exporter::LoggedExporter;
 use super::self_telemetry::SelfTelemetryError;
 use crate::config::{Compression, TelemetryOtlp};
-use crate::net::{Redactor, install_crypto_provider};
+use crate::net::{Redactor, install_crypto_provider, masked_url};
 use http::HeaderValue;
 use opentelemetry_otlp::{LogExporter, MetricExporter, SpanExporter, WithExportConfig, WithTonicConfig};
 use tonic::metadata::{AsciiMetadataKey, AsciiMetadataValue, MetadataMap};
 use tonic::transport::ClientTlsConfig;
 
-pub(super) fn span_exporter(config: &TelemetryOtlp) -> Result<SpanExporter, SelfTelemetryError> {
-    configured(SpanExporter::builder().with_tonic(), config)?.build().map_err(SelfTelemetryError::new)
+pub(super) fn span_exporter(config: &TelemetryOtlp) -> Result<LoggedExporter<SpanExporter>, SelfTelemetryError> {
+    let exporter = configured(SpanExporter::builder().with_tonic(), config)?.build().map_err(SelfTelemetryError::new)?;
+    Ok(logged(exporter, "traces", config))
 }
 
-pub(super) fn log_exporter(config: &TelemetryOtlp) -> Result<LogExporter, SelfTelemetryError> {
-    configured(LogExporter::builder().with_tonic(), config)?.build().map_err(SelfTelemetryError::new)
+pub(super) fn log_exporter(config: &TelemetryOtlp) -> Result<LoggedExporter<LogExporter>, SelfTelemetryError> {
+    let exporter = configured(LogExporter::builder().with_tonic(), config)?.build().map_err(SelfTelemetryError::new)?;
+    Ok(logged(exporter, "logs", config))
 }
 
-pub(super) fn metric_exporter(config: &TelemetryOtlp) -> Result<MetricExporter, SelfTelemetryError> {
-    configured(MetricExporter::builder().with_tonic(), config)?.build().map_err(SelfTelemetryError::new)
+pub(super) fn metric_exporter(config: &TelemetryOtlp) -> Result<LoggedExporter<MetricExporter>, SelfTelemetryError> {
+    let exporter = configured(MetricExporter::builder().with_tonic(), config)?.build().map_err(SelfTelemetryError::new)?;
+    Ok(logged(exporter, "metrics", config))
+}
+
+fn logged<E>(exporter: E, signal: &'static str, config: &TelemetryOtlp) -> LoggedExporter<E> {
+    LoggedExporter::new(exporter, signal, masked_url(&config.endpoint), secrets(config))
 }
 
 /// The secrets in requests to the receiver, which may repeat them in errors that the exporter logs.

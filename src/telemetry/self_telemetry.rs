@@ -5,6 +5,7 @@
 
 use super::access_metrics::AccessMetrics;
 use super::export_metrics::ExportMetrics;
+use super::logged_exporter::LoggedExporter;
 use super::logging;
 use super::meter_provider::{SharedReader, families_from, scopes_of};
 use super::otlp_exporters;
@@ -72,7 +73,7 @@ impl SelfTelemetryError {
 #[derive(Default)]
 struct Providers {
     /// Exports the self-metrics to `telemetry.otlp`.
-    periodic: Option<PeriodicReader<opentelemetry_otlp::MetricExporter>>,
+    periodic: Option<PeriodicReader<LoggedExporter<opentelemetry_otlp::MetricExporter>>>,
     /// Collects the self-metrics for the push of `export.otlp`.
     push_reader: Option<SharedReader>,
     traces: Option<SdkTracerProvider>,

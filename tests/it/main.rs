@@ -27,6 +27,7 @@ mod mistakes;
 mod operator_routes;
 mod otel_variables;
 mod own_telemetry;
+mod own_telemetry_failures;
 mod passthrough_pull;
 mod passthrough_push;
 mod poll;
