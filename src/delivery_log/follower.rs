@@ -15,6 +15,7 @@ use std::time::{Duration, Instant, SystemTime};
 use tokio::sync::mpsc;
 use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
+use tracing::field::{Empty, display};
 use tracing::{Instrument, debug_span, info, warn};
 
 /// The age in seconds up to which the first request searches a log. If nothing is found, a second request searches further back.
@@ -95,11 +96,15 @@ impl Follower {
                 () = stop.cancelled() => return,
                 _ = tick.tick() => {}
             }
-            let span = debug_span!("messages", target = self.target.name());
+            let span = debug_span!("messages", target = self.target.name(), otel.status_description = Empty);
             let result = tokio::select! {
                 () = stop.cancelled() => return,
-                result = self.poll().instrument(span) => result,
+                result = self.poll().instrument(span.clone()) => result,
             };
+            if let Err(error) = &result {
+                span.record("otel.status_description", display(error));
+            }
+            drop(span);
             if let Some(pause) = self.report(result) {
                 tokio::select! {
                     () = stop.cancelled() => return,

@@ -33,6 +33,7 @@ use crate::source::{CounterMemory, Trace};
 use parking_lot::{Mutex, MutexGuard};
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
+use tracing::field::{Empty, display};
 use tracing::{Instrument, debug_span};
 
 /// The source of the current time for windows, ages and the points of a reading.
@@ -253,9 +254,13 @@ impl Target {
     pub(super) async fn poll_admitted(&self, memory: &mut PollMemory) -> Arc<Reading> {
         let _admitted = self.admit().await;
         // The span is for traces; log lines have the target in a field of their own.
-        let span = debug_span!("poll", target = self.name(), system = self.config.source.name);
+        let span = debug_span!("poll", target = self.name(), system = self.config.source.name, otel.status_description = Empty);
         // Allocated only now, because it is large, and most of a thousand targets wait for the limit at the beginning of a scrape.
-        Box::pin(self.poll(memory)).instrument(span).await
+        let reading = Box::pin(self.poll(memory)).instrument(span.clone()).await;
+        if let Err(error) = &reading.outcome {
+            span.record("otel.status_description", display(error));
+        }
+        reading
     }
 
     /// Waits for the concurrency limit for a poll. The poll and its deadline start afterwards.

@@ -14,8 +14,8 @@ use std::io::{self, IsTerminal, Write};
 use std::os::fd::AsFd;
 use std::sync::OnceLock;
 use std::time::{Duration, Instant};
-use tracing::error;
-use tracing_subscriber::filter::{LevelFilter, Targets};
+use tracing::{Metadata, error};
+use tracing_subscriber::filter::{LevelFilter, Targets, filter_fn};
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{Layer, Registry};
@@ -83,8 +83,12 @@ pub(super) fn init(
         layers.push(OpenTelemetryTracingBridge::new(logs).with_filter(own_lines).boxed());
     }
     if let Some(traces) = traces {
-        let spans = Targets::new().with_target("postmeter", LevelFilter::DEBUG);
-        layers.push(tracing_opentelemetry::layer().with_tracer(traces.tracer("postmeter")).with_filter(spans).boxed());
+        // Log lines are exported as log records, and not as events of a span a second time. The field `target` of a span is a mail server's
+        // name; the attribute of that name, with the module, would be a second one of the same key.
+        let is_own_span = |metadata: &Metadata<'_>| metadata.is_span() && metadata.target().starts_with("postmeter");
+        let spans = filter_fn(is_own_span).with_max_level_hint(LevelFilter::DEBUG);
+        let layer = tracing_opentelemetry::layer().with_tracer(traces.tracer("postmeter")).with_target(false);
+        layers.push(layer.with_filter(spans).boxed());
     }
     if tracing_subscriber::registry().with(layers).try_init().is_ok() && QUEUE.set(queue).is_ok() {
         // The default hook writes to standard error directly, and would block with it.

@@ -5,6 +5,7 @@ mod collected_target;
 mod delivery_metrics;
 mod export_metrics;
 mod identity;
+mod log_line_record;
 mod log_queue;
 mod logged_exporter;
 mod logging;

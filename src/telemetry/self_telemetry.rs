@@ -5,6 +5,7 @@
 
 use super::access_metrics::AccessMetrics;
 use super::export_metrics::ExportMetrics;
+use super::log_line_record::LogLineRecords;
 use super::logged_exporter::LoggedExporter;
 use super::logging;
 use super::meter_provider::{SharedReader, families_from, scopes_of};
@@ -98,7 +99,8 @@ impl SelfTelemetry {
             }
             if otlp.logs {
                 let exporter = otlp_exporters::log_exporter(otlp)?;
-                providers.logs = Some(SdkLoggerProvider::builder().with_resource(resource.clone()).with_batch_exporter(exporter).build());
+                let logs = SdkLoggerProvider::builder().with_resource(resource.clone()).with_log_processor(LogLineRecords);
+                providers.logs = Some(logs.with_batch_exporter(exporter).build());
             }
             if otlp.metrics {
                 providers.periodic =
