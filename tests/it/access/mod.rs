@@ -5,6 +5,7 @@ mod authority;
 mod common;
 mod credential;
 mod flood;
+mod half_close;
 mod host;
 mod http2;
 mod limit;
