@@ -7,7 +7,7 @@ use tokio::sync::Semaphore;
 
 #[tokio::test]
 async fn a_poll_succeeds_although_all_idle_connections_were_closed() {
-    let body = |file: &str| response("200 OK", &std::fs::read_to_string(format!("{FIXTURES}/kumomta/{file}")).unwrap());
+    let body = |file: &str| response("200 OK", std::fs::read_to_string(format!("{FIXTURES}/kumomta/{file}")).unwrap());
     let (metrics, info) = (body("metrics.json"), body("machine-info.json"));
     let both_arrived = Arc::new(Semaphore::new(0));
     let server = Server::start(move |nth, request| {
