@@ -3,9 +3,9 @@
 use super::pending_requests::{Pending, PendingRequests};
 use crate::config;
 use crate::export::otlp::{EncodedRequest, LogsSender};
+use crate::export::queue::queued_request::{RequestKey, first_collection};
 use crate::export::queue::request_exporter::ExportFailure;
 use crate::export::queue::request_file::SpoolEntry;
-use crate::export::queue::request_list::{RequestKey, first_collection};
 use crate::export::queue::spool::Spool;
 use crate::export::queue::store::SpoolSignal;
 use crate::export::request_body::RequestBody;

@@ -1,6 +1,6 @@
 //! The stored requests by age, and the number of records of each target.
 
-use crate::export::queue::request_list::{QueuedRequest, RequestKey};
+use crate::export::queue::queued_request::{QueuedRequest, RequestKey};
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 

@@ -5,6 +5,7 @@
 mod damaged_requests;
 #[expect(clippy::module_inception, reason = "the queue itself; the other files store and send its requests")]
 pub(crate) mod queue;
+pub(crate) mod queued_request;
 mod receiver_problems;
 mod receiver_state;
 pub(crate) mod request_exporter;

@@ -4,10 +4,11 @@
 //! leaves the queue when the receiver accepts it, rejects it permanently or does not accept it in time (`give_up_after`), and when the
 //! queue is full and the request belongs to the oldest collection.
 
+use super::queued_request::{QueuedRequest, RequestKey, Storage, first_collection, points_of, spooled_keys};
 use super::receiver_state::ReceiverState;
 use super::request_exporter::{ExportFailure, ExportRequest, PartialSuccess};
 use super::request_file::SpoolEntry;
-use super::request_list::{QueuedRequest, RequestKey, RequestList, SizeLimits, Storage, first_collection, points_of, spooled_keys};
+use super::request_list::{RequestList, SizeLimits};
 use super::spool::Spool;
 use super::status::PushStatus;
 use super::store::SpoolSignal;

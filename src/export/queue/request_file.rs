@@ -4,7 +4,7 @@
 //! that is too short or too long, and a file under the name of another request. The checksum is that of the stored, compressed bytes, so
 //! damaged bytes are not decompressed.
 
-use super::request_list::RequestKey;
+use super::queued_request::RequestKey;
 use crate::config::Compression;
 use crate::export::request_body::RequestBody;
 use crate::model::unix_nanos;

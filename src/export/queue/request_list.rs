@@ -16,107 +16,14 @@
 //!
 //! A request that the receiver accepts only in parts keeps its position, its space and its file until its last part is removed.
 
+use super::queued_request::{QueuedRequest, RequestKey};
 use super::request_exporter::ExportRequest;
 use super::request_file::disk_bytes;
-use crate::export::request_body::RequestBody;
-use crate::model::unix_nanos;
-use bytes::Bytes;
-use std::collections::{BTreeMap, VecDeque};
-use std::time::{Duration, Instant, SystemTime};
+use std::collections::BTreeMap;
+use std::time::Duration;
 
 /// The largest number of requests on disk, each of which is a file.
 pub(crate) const SPOOLED_REQUESTS_MAX: usize = 250_000;
-
-/// The identity of a request: its collection and its number in the collection. Keys sort by age, oldest first.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct RequestKey {
-    pub collection: u64,
-    pub part: u32,
-}
-
-/// The storage of a request's body.
-#[derive(Clone, Debug)]
-pub(crate) enum Storage {
-    Memory(RequestBody),
-    Spool,
-}
-
-/// A request in the queue.
-#[derive(Clone, Debug)]
-pub(crate) struct QueuedRequest {
-    pub key: RequestKey,
-    pub points: u64,
-    /// The length of the body as it is stored.
-    pub len: usize,
-    pub queued_at: SystemTime,
-    pub storage: Storage,
-    /// The unsent parts, if the request was split.
-    parts: VecDeque<ExportRequest>,
-    age: Age,
-}
-
-/// Returns the number of the first collection. It is derived from the clock, so that it differs from the numbers of earlier runs whose
-/// requests are found in the spool later, and is larger than those of the requests that were found, whatever the clock.
-pub(crate) fn first_collection(found: &[QueuedRequest]) -> u64 {
-    let after_found = found.last().map_or(0, |last| last.key.collection.saturating_add(1));
-    unix_nanos(SystemTime::now()).max(after_found)
-}
-
-/// The age of a request, independent of changes of the system clock during the run of the process.
-#[derive(Clone, Copy, Debug)]
-struct Age {
-    /// The age at `since`: above zero for a request of an earlier run.
-    before: Duration,
-    since: Instant,
-}
-
-impl QueuedRequest {
-    pub(crate) fn in_memory(key: RequestKey, request: ExportRequest, queued_at: SystemTime) -> Self {
-        let age = Age { before: Duration::ZERO, since: Instant::now() };
-        let (points, len) = (request.points, request.body.len());
-        Self { key, points, len, queued_at, storage: Storage::Memory(request.body), parts: VecDeque::new(), age }
-    }
-
-    /// A request that an earlier run left in the spool.
-    pub(crate) fn in_spool(key: RequestKey, points: u64, len: usize, queued_at: SystemTime) -> Self {
-        let age = Age { before: queued_at.elapsed().unwrap_or_default(), since: Instant::now() };
-        Self { key, points, len, queued_at, storage: Storage::Spool, parts: VecDeque::new(), age }
-    }
-
-    /// Returns true if the request was queued at least `age_max` ago.
-    pub(crate) fn has_waited(&self, age_max: Duration) -> bool {
-        self.age.before.saturating_add(self.age.since.elapsed()) >= age_max
-    }
-
-    /// The part to send next, if the request was split.
-    pub(crate) fn next_part(&self) -> Option<&ExportRequest> {
-        self.parts.front()
-    }
-
-    pub(crate) const fn is_spooled(&self) -> bool {
-        matches!(self.storage, Storage::Spool)
-    }
-
-    /// The bytes that the request occupies in its tier.
-    const fn occupied_bytes(&self) -> usize {
-        if self.is_spooled() { disk_bytes(self.len) } else { self.len }
-    }
-
-    /// Returns true if the request can be sent without reading the disk.
-    fn is_in_memory(&self) -> bool {
-        !self.is_spooled() || !self.parts.is_empty()
-    }
-}
-
-/// The number of points in these requests.
-pub(crate) fn points_of(requests: &[QueuedRequest]) -> u64 {
-    requests.iter().map(|request| request.points).sum()
-}
-
-/// The keys of those requests that are on disk.
-pub(crate) fn spooled_keys(requests: &[QueuedRequest]) -> impl Iterator<Item = RequestKey> {
-    requests.iter().filter(|request| request.is_spooled()).map(|request| request.key)
-}
 
 /// The size limits of the two tiers.
 #[derive(Clone, Copy, Debug)]
@@ -249,36 +156,20 @@ impl RequestList {
         self.current.take().map_or(0, |current| current.collection)
     }
 
-    /// Removes the current request, or its next part if it was split. For a part, the result has the points of the part and empty bytes in
-    /// memory, because the request stays in the queue until its last part is removed.
+    /// Removes the current request, or its next part if it was split.
     pub(crate) fn remove_current(&mut self) -> Option<QueuedRequest> {
         let key = self.current.take()?;
         let current = self.tier_of(key).requests.get_mut(&key)?;
-        if current.parts.len() <= 1 {
-            return self.remove(key);
-        }
-        let part = current.parts.pop_front()?;
-        let points = part.points.min(current.points);
-        current.points -= points;
-        let removed = QueuedRequest {
-            points,
-            storage: Storage::Memory(RequestBody::uncompressed(Bytes::new())),
-            parts: VecDeque::new(),
-            ..current.clone()
-        };
-        self.points -= points;
-        Some(removed)
+        let Some(part) = current.remove_part() else { return self.remove(key) };
+        self.points -= part.points;
+        Some(part)
     }
 
     /// Replaces the current request, or its next part, by smaller parts.
     pub(crate) fn split_current(&mut self, parts: Vec<ExportRequest>) {
         let Some(key) = self.current.take() else { return };
-        let Some(current) = self.tier_of(key).requests.get_mut(&key) else { return };
-        current.parts.pop_front();
-        parts.into_iter().rev().for_each(|part| current.parts.push_front(part));
-        if let Storage::Memory(body) = &mut current.storage {
-            // The parts hold the bytes now.
-            *body = RequestBody::uncompressed(Bytes::new());
+        if let Some(current) = self.tier_of(key).requests.get_mut(&key) {
+            current.split(parts);
         }
     }
 

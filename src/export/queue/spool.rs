@@ -18,9 +18,10 @@
 //! Disk operations run one at a time on a blocking thread. A caller waits for [`DISK_WAIT_MAX`]; while one operation hangs, further ones
 //! fail immediately. The next operation deletes a request whose write timed out, because it may have been written later.
 
+use super::queued_request::{QueuedRequest, RequestKey};
 use super::request_exporter::ExportFailure;
 use super::request_file::SpoolEntry;
-use super::request_list::{QueuedRequest, RequestKey, Usage};
+use super::request_list::Usage;
 use super::status::SpoolStatus;
 use super::store::{FoundRequests, SpoolError, SpoolSignal, Store};
 use crate::config;

@@ -17,8 +17,8 @@
 //! original directory would count as lost. The lock file, which is created with the directory, shows that the directory is the original.
 
 use super::damaged_requests::DamagedRequests;
+use super::queued_request::{QueuedRequest, RequestKey};
 use super::request_file::{FILE_LEN_MIN, HEADER_LEN, RequestFileName, SUFFIX, SpoolEntry, disk_bytes};
-use super::request_list::{QueuedRequest, RequestKey};
 use super::stored_file::{StoredFile, delete_file, is_damage, read, write_synced};
 use crate::export::request_body::RequestBody;
 use crate::net::quarantine::quarantine;

@@ -1,7 +1,7 @@
 //! A file of the spool on the disk: written and synced, read, deleted.
 
+use super::queued_request::QueuedRequest;
 use super::request_file::{HEADER_LEN, RequestFileName, disk_bytes};
-use super::request_list::QueuedRequest;
 use crate::net::PRIVATE_FILE_MODE;
 use bytes::Bytes;
 use std::fs::{self, File, Metadata, OpenOptions};

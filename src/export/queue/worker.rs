@@ -1,8 +1,8 @@
 //! The worker of the export queue: sends one request after the other, until each is accepted or lost.
 
 use super::queue::ExportQueue;
+use super::queued_request::QueuedRequest;
 use super::request_exporter::{ExportFailure, RequestExporter, RetryDecision};
-use super::request_list::QueuedRequest;
 use super::request_size::RequestSize;
 use super::retry_backoff::RetryBackoff;
 use crate::config::Retry;

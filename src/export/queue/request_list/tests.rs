@@ -1,5 +1,9 @@
 #![allow(clippy::unwrap_used)]
+use super::super::queued_request::Storage;
 use super::*;
+use crate::export::request_body::RequestBody;
+use bytes::Bytes;
+use std::time::SystemTime;
 
 /// The disk usage of the smallest request.
 const BLOCK: usize = disk_bytes(0);
@@ -13,9 +17,16 @@ fn memory(collection: u64, part: u32, len: usize) -> QueuedRequest {
     QueuedRequest::in_memory(RequestKey { collection, part }, request, SystemTime::UNIX_EPOCH)
 }
 
+fn with_points(points: u64, mut request: QueuedRequest) -> QueuedRequest {
+    request.points = points;
+    request
+}
+
 /// A request that uses this many blocks.
 fn spooled(collection: u64, part: u32, blocks: usize) -> QueuedRequest {
-    QueuedRequest { storage: Storage::Spool, ..memory(collection, part, (blocks - 1) * BLOCK) }
+    let mut request = memory(collection, part, (blocks - 1) * BLOCK);
+    request.storage = Storage::Spool;
+    request
 }
 
 #[track_caller]
@@ -155,7 +166,7 @@ fn a_split_request_keeps_its_position_until_its_last_part_is_removed() {
     for on_disk in [false, true] {
         let mut list = list();
         let first = if on_disk { spooled(1, 0, 4) } else { memory(1, 0, 4) };
-        let _ = list.add(QueuedRequest { points: 7, ..first });
+        let _ = list.add(with_points(7, first));
         let _ = list.add(memory(2, 0, 4));
         assert_eq!(next(&mut list), (1, None));
         list.split_current(parts(&[3, 4]));
@@ -177,7 +188,7 @@ fn a_split_request_keeps_its_position_until_its_last_part_is_removed() {
 #[test]
 fn parts_are_requeued_and_dropped_with_the_points_that_are_left() {
     let mut list = list();
-    let _ = list.add(QueuedRequest { points: 7, ..memory(1, 0, 6) });
+    let _ = list.add(with_points(7, memory(1, 0, 6)));
     assert_eq!(next(&mut list), (1, None));
     list.split_current(parts(&[3, 4]));
     assert_eq!(next(&mut list), (1, Some("3".to_owned())));
