@@ -18,16 +18,16 @@
 
 use super::exporter::{OtlpExporter, Signal};
 use super::metrics::{TargetMetrics, requests};
-use crate::config::HistogramForm;
+use super::pushed_target::PushedTarget;
 use crate::export::queue::queue::ExportQueue;
 use crate::export::queue::queued_request::RequestKey;
 use crate::export::queue::request_exporter::ExportRequest;
 use crate::poll::Reading;
-use crate::report::{SelfMetricsState, SeriesState};
+use crate::report::SelfMetricsState;
 use crate::telemetry::{CollectedTarget, SelfTelemetry, TargetSet};
 use std::collections::HashMap;
 use std::iter::Peekable;
-use std::sync::{Arc, Weak};
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, MissedTickBehavior};
@@ -103,12 +103,10 @@ impl Collector {
             let pushed = match continued {
                 Some(mut pushed) => {
                     pushed.series.note_change(target.target.continuity_after(&pushed.collected.target));
-                    PushedTarget { collected: target.clone(), ..pushed }
+                    pushed.collected = target.clone();
+                    pushed
                 }
-                None => {
-                    let series = SeriesState::new(self.exporter.config().temporality);
-                    PushedTarget { collected: target.clone(), series, exported: ExportedReadings::default(), exported_changes: 0 }
-                }
+                None => PushedTarget::new(target.clone(), self.exporter.config().temporality),
             };
             self.pushed.push(pushed);
         }
@@ -183,8 +181,8 @@ impl Collector {
         Some(TargetMetrics::new(identity, self.self_metrics.report(SystemTime::now().into(), canonical)))
     }
 
-    /// Encodes readings and Postmeter's `own` metrics, and queues the requests. Waits until the queue is short before each request, but not beyond the time of the next
-    /// collection, so that a slow receiver does not delay it.
+    /// Encodes readings and Postmeter's `own` metrics, and queues the requests. Waits until the queue is short before each request, but not
+    /// beyond the time of the next collection, so that a slow receiver does not delay it.
     async fn queue(
         &mut self,
         collection: Collection,
@@ -254,64 +252,6 @@ impl<I: Iterator<Item = ExportRequest>> Drop for UnqueuedRequests<'_, I> {
 enum Ends {
     Export,
     Omit,
-}
-
-/// A target with the state of its push.
-#[derive(Debug)]
-struct PushedTarget {
-    collected: Arc<CollectedTarget>,
-    series: SeriesState,
-    exported: ExportedReadings,
-    /// The [`changes`](crate::telemetry::DeliveryMetrics::changes) of the counts that were exported last.
-    exported_changes: u64,
-}
-
-impl PushedTarget {
-    /// Reports a reading.
-    fn export(&mut self, reading: &Reading, histograms: HistogramForm) -> TargetMetrics {
-        self.exported_changes = self.changes();
-        let canonical = self.collected.collect(reading, histograms);
-        let report = self.series.report(canonical, self.collected.system(), reading, self.collected.records_since());
-        TargetMetrics::new(&self.collected.identity(reading), report)
-    }
-
-    fn changes(&self) -> u64 {
-        self.collected.deliveries.as_ref().map_or(0, |deliveries| deliveries.changes())
-    }
-
-    /// The latest reading as of now, if delivery records were counted since the last export.
-    fn with_unexported_counts(&self) -> Option<Reading> {
-        let target = &self.collected.target;
-        let latest = target.latest().filter(|_| self.changes() != self.exported_changes)?;
-        Some(Reading { at: target.now(), ..(*latest).clone() })
-    }
-
-    /// Returns true if the latest reading was not exported, for example because a scrape triggered the poll.
-    fn has_unexported_reading(&self) -> bool {
-        self.collected.target.latest().is_some_and(|latest| !self.exported.contains(&latest))
-    }
-}
-
-/// The exported readings of a target: the last one, and the last successful one. A target keeps the latter as its latest reading while a
-/// poll continues whose callers have timed out.
-#[derive(Debug, Default)]
-struct ExportedReadings {
-    last: Option<Weak<Reading>>,
-    last_successful: Option<Weak<Reading>>,
-}
-
-impl ExportedReadings {
-    fn contains(&self, reading: &Arc<Reading>) -> bool {
-        let is_same = |exported: &Weak<Reading>| std::ptr::eq(exported.as_ptr(), Arc::as_ptr(reading));
-        self.last.iter().chain(&self.last_successful).any(is_same)
-    }
-
-    fn add(&mut self, reading: &Arc<Reading>) {
-        self.last = Some(Arc::downgrade(reading));
-        if reading.outcome.is_ok() {
-            self.last_successful.clone_from(&self.last);
-        }
-    }
 }
 
 #[cfg(test)]

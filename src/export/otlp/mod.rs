@@ -23,6 +23,7 @@ pub(crate) mod metrics;
 mod native_metrics;
 mod point_writer;
 pub(crate) mod push;
+mod pushed_target;
 mod request_writer;
 pub(crate) mod response;
 mod split;
