@@ -2,6 +2,7 @@
 
 mod access_metrics;
 mod collected_target;
+mod delivery_counts;
 mod delivery_metrics;
 mod export_metrics;
 mod identity;

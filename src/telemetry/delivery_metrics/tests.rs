@@ -1,8 +1,8 @@
 use super::*;
 use crate::config::{self, Environment, RECORD_DIMENSIONS};
-use crate::model::vocabulary::OTHER;
-use crate::model::{EnhancedStatus, Field, Reply, UID_BYTES};
-use crate::telemetry::record_failures::FAILURE_CLASSES_MAX;
+use crate::model::vocabulary::{DELIVERY_DURATION, OTHER};
+use crate::model::{BounceType, ComplaintType, EnhancedStatus, Field, Outcome, RecordEvent, Reply, UID_BYTES};
+use crate::telemetry::record_failures::{FAILURE_CLASSES_MAX, FAILURES_MAX};
 
 fn arrival() -> Arc<RecordArrival> {
     let text = "state_dir: .\ntargets: [{name: a, system: cpanel, url: 'https://cp.example.com:2087', username: root, token: t, \
