@@ -2,6 +2,9 @@
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+/// The nanoseconds of one second.
+pub const NANOS_PER_SECOND: u64 = 1_000_000_000;
+
 /// The nanoseconds since 1970.
 #[must_use]
 pub fn unix_nanos(time: SystemTime) -> u64 {

@@ -1,9 +1,10 @@
 //! The limits, in time and number, for remembering series that a response omitted.
 
 use super::times::UnixNanos;
+use crate::model::NANOS_PER_SECOND;
 
 /// The time for which a series is remembered after it was last seen.
-pub(super) const OMITTED_NANOS_MAX: u64 = 3600 * 1_000_000_000;
+pub(super) const OMITTED_NANOS_MAX: u64 = 3600 * NANOS_PER_SECOND;
 /// Omitted native series that are remembered per target; beyond this, only those that were seen last.
 pub(super) const OMITTED_SERIES_MAX: usize = 100_000;
 /// Omitted canonical series that are remembered per target. Rules produce far fewer.
@@ -50,7 +51,7 @@ mod tests {
     /// Checks which series stay of those that were seen at these seconds.
     #[track_caller]
     fn stay(seconds: &[u64], series_max: usize, now_seconds: u64, expected: &[u64]) {
-        let time = |seconds: u64| UnixNanos::new(seconds * 1_000_000_000).unwrap();
+        let time = |seconds: u64| UnixNanos::new(seconds * NANOS_PER_SECOND).unwrap();
         let mut retention = Retention::of(seconds.iter().copied().map(time), time(now_seconds), series_max);
         let kept: Vec<u64> = seconds.iter().copied().filter(|seconds| retention.keeps(time(*seconds))).collect();
         assert_eq!(kept, expected, "{seconds:?} with a limit of {series_max} at {now_seconds}");

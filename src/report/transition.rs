@@ -1,6 +1,7 @@
 //! The step from one reading of a target to the next: the time of its points, and the start times that follow from the readings before.
 
 use super::times::{ReadingStatus, UnixNanos};
+use crate::model::NANOS_PER_SECOND;
 use crate::poll::Continuity;
 use crate::telemetry::RecordsSince;
 use std::time::SystemTime;
@@ -11,7 +12,7 @@ pub(super) const TIME_RESOLUTION_NANOS: u64 = 1_000_000;
 pub(super) const READING_STEP_NANOS: u64 = 2 * TIME_RESOLUTION_NANOS;
 /// If the clock is further behind the last reading than this, the time of the last reading is considered wrong. Prometheus rejects samples
 /// that are further ahead of its own clock.
-const CLOCK_BEHIND_NANOS_MAX: u64 = 600 * 1_000_000_000;
+const CLOCK_BEHIND_NANOS_MAX: u64 = 600 * NANOS_PER_SECOND;
 
 /// The status of a reading, and the times that follow from the readings before it.
 #[derive(Clone, Copy, Debug)]

@@ -9,7 +9,7 @@ use super::page_family::{OfSection, PageFamily};
 use super::unit::unit_in_name;
 use super::{ExpositionWriter, PageSettings, exemplars, open_metrics};
 use crate::model::short_bytes::append;
-use crate::model::{Exemplar, FamilyType, Histogram, SampleRef, Summary, Value, is_plain_label_name};
+use crate::model::{Exemplar, FamilyType, Histogram, NANOS_PER_SECOND, SampleRef, Summary, Value, is_plain_label_name};
 
 /// The name and the type that a family has in a text format.
 pub(super) struct TextFamily {
@@ -324,7 +324,6 @@ fn escape(out: &mut Vec<u8>, text: impl AsRef<[u8]>, quotes: bool) {
 
 /// Writes a time in seconds.
 fn seconds(out: &mut Vec<u8>, unix_nanos: u64) {
-    const NANOS_PER_SECOND: u64 = 1_000_000_000;
     out.extend_from_slice(itoa::Buffer::new().format(unix_nanos / NANOS_PER_SECOND).as_bytes());
     let nanos = unix_nanos % NANOS_PER_SECOND;
     if nanos > 0 {

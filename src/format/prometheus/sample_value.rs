@@ -3,6 +3,7 @@
 use super::labels::{self, Label};
 use super::text_format::TIMESTAMP_MILLIS_MAX;
 use crate::format::number;
+use crate::model::NANOS_PER_SECOND;
 
 /// The value of a sample, and what follows it on its line.
 #[derive(Clone, Copy, Debug)]
@@ -39,7 +40,7 @@ pub(super) fn seconds_to_nanos(seconds: f64) -> Option<u64> {
     (seconds > 0.0 && seconds < UNIX_SECONDS_MAX).then(|| {
         // In two parts, because a double is not precise enough for the nanoseconds since 1970.
         let whole = seconds.trunc();
-        whole as u64 * 1_000_000_000 + ((seconds - whole) * 1e9).round() as u64
+        whole as u64 * NANOS_PER_SECOND + ((seconds - whole) * NANOS_PER_SECOND as f64).round() as u64
     })
 }
 

@@ -22,7 +22,7 @@ pub(super) use bases::ComparedSeries;
 use super::created::created_of;
 use super::{is_cumulative, is_nan};
 use crate::config::Temporality;
-use crate::model::{SamplePosition, SampleRef, SelectedFamilies, SelectedFamily, Value};
+use crate::model::{NANOS_PER_SECOND, SamplePosition, SampleRef, SelectedFamilies, SelectedFamily, Value};
 use crate::report::counted_value::{Change, CountedValue};
 use crate::report::retention::{OMITTED_SERIES_MAX, Retention};
 use crate::report::transition::TIME_RESOLUTION_NANOS;
@@ -31,9 +31,9 @@ use bases::{ExportedSample, SeriesIndex};
 use std::collections::{HashMap, HashSet};
 
 /// Older samples are not exported.
-const SAMPLE_AGE_NANOS_MAX: u64 = 3600 * 1_000_000_000;
+const SAMPLE_AGE_NANOS_MAX: u64 = 3600 * NANOS_PER_SECOND;
 /// Samples further ahead of the reading are not exported. Prometheus rejects samples 10 minutes ahead of its own clock.
-const SAMPLE_AHEAD_NANOS_MAX: u64 = 300 * 1_000_000_000;
+const SAMPLE_AHEAD_NANOS_MAX: u64 = 300 * NANOS_PER_SECOND;
 /// Families that are remembered because samples of them were exported without timestamps. Beyond this, that is assumed of every family.
 const UNTIMESTAMPED_FAMILIES_MAX: usize = 100_000;
 
