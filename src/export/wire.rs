@@ -4,7 +4,7 @@
 //! in a length, so nothing has to be moved or measured twice.
 
 use crate::model::short_bytes::append;
-use crate::model::{SampleRef, escaped_by_values, is_scope_label, is_translatable};
+use crate::model::{NANOS_PER_SECOND, SampleRef, escaped_by_values, is_scope_label, is_translatable};
 use std::borrow::Cow;
 
 /// The number of bytes that are reserved for the length of an open message.
@@ -66,6 +66,40 @@ pub(crate) fn number(to: &mut Vec<u8>, mut n: u64) {
         n >>= 7;
     }
     to.push(n as u8);
+}
+
+/// The encoding of a signed number in which small absolute values are short.
+pub(crate) const fn zigzag(n: i64) -> u64 {
+    ((n << 1) ^ (n >> 63)) as u64
+}
+
+/// The encoded size of a field of wire type 1.
+pub(crate) const FIXED_LEN: usize = 9;
+
+/// Writes a whole number as a field of wire type 1.
+#[inline]
+pub(crate) fn eight_bytes(to: &mut Vec<u8>, tag: u8, value: u64) {
+    let mut field = [tag; FIXED_LEN];
+    field[1..].copy_from_slice(&value.to_le_bytes());
+    to.extend_from_slice(&field);
+}
+
+/// Writes a double as a field of wire type 1.
+#[inline]
+pub(crate) fn double(to: &mut Vec<u8>, tag: u8, value: f64) {
+    eight_bytes(to, tag, value.to_bits());
+}
+
+/// Writes a `google.protobuf.Timestamp`.
+pub(crate) fn timestamp(to: &mut Vec<u8>, tag: u8, unix_nanos: u64) {
+    const SECONDS: u8 = varint(1);
+    const NANOS: u8 = varint(2);
+    let start = open(to, tag);
+    to.push(SECONDS);
+    number(to, unix_nanos / NANOS_PER_SECOND);
+    to.push(NANOS);
+    number(to, unix_nanos % NANOS_PER_SECOND);
+    close(to, start);
 }
 
 /// Writes a field of wire type 2.

@@ -4,7 +4,7 @@ use super::format::TOTAL;
 use super::page_family::{OfSection, PageFamily};
 use super::unit::unit_in_name;
 use super::{Escaping, ExpositionWriter, exemplars};
-use crate::export::wire::{bytes, close, delimited, field_len, fixed64, length, number, open, varint};
+use crate::export::wire::{bytes, close, delimited, double, field_len, fixed64, length, number, open, timestamp, varint, zigzag};
 use crate::model::{Exemplar, ExponentialBuckets, FamilyType, Histogram, SampleRef, Summary, Value, ZERO_THRESHOLD};
 
 impl ExpositionWriter<'_> {
@@ -217,11 +217,6 @@ fn native(to: &mut Vec<u8>, buckets: &ExponentialBuckets, sample: &SampleRef<'_>
     }
 }
 
-/// The encoding of a signed number in which small absolute values are short.
-const fn zigzag(n: i64) -> u64 {
-    ((n << 1) ^ (n >> 63)) as u64
-}
-
 /// Writes a `Summary`. A missing sum is written as NaN, as in a histogram.
 fn summary(to: &mut Vec<u8>, summary: &Summary, sample: &SampleRef<'_>) {
     const SUMMARY: u8 = delimited(4);
@@ -266,22 +261,4 @@ fn created(to: &mut Vec<u8>, tag: u8, sample: &SampleRef<'_>) {
     if let Some(nanos) = sample.created() {
         timestamp(to, tag, nanos);
     }
-}
-
-/// Writes a `google.protobuf.Timestamp`.
-fn timestamp(to: &mut Vec<u8>, tag: u8, unix_nanos: u64) {
-    const SECONDS: u8 = varint(1);
-    const NANOS: u8 = varint(2);
-    const NANOS_PER_SECOND: u64 = 1_000_000_000;
-    let start = open(to, tag);
-    to.push(SECONDS);
-    number(to, unix_nanos / NANOS_PER_SECOND);
-    to.push(NANOS);
-    number(to, unix_nanos % NANOS_PER_SECOND);
-    close(to, start);
-}
-
-fn double(to: &mut Vec<u8>, tag: u8, value: f64) {
-    to.push(tag);
-    to.extend_from_slice(&value.to_le_bytes());
 }

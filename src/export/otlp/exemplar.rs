@@ -1,6 +1,6 @@
 //! Encodes exemplars.
 
-use super::wire::{bytes, delimited, fixed64, key_value};
+use super::wire::{bytes, delimited, double, eight_bytes, fixed64, key_value};
 use crate::model::Exemplar;
 
 /// Writes an exemplar as this field. An exemplar without a timestamp gets the time of the reading, as in Prometheus.
@@ -10,11 +10,9 @@ pub(crate) fn write_exemplar(to: &mut Vec<u8>, field: u8, exemplar: &Exemplar<'_
     const SPAN_ID: u8 = delimited(4);
     const TRACE_ID: u8 = delimited(5);
     const ATTRIBUTES: u8 = delimited(7);
-    let mut message = vec![TIME];
-    let time = if exemplar.time() == 0 { reading_time } else { exemplar.time() };
-    message.extend_from_slice(&time.to_le_bytes());
-    message.push(VALUE);
-    message.extend_from_slice(&exemplar.value().to_le_bytes());
+    let mut message = Vec::new();
+    eight_bytes(&mut message, TIME, if exemplar.time() == 0 { reading_time } else { exemplar.time() });
+    double(&mut message, VALUE, exemplar.value());
     for (name, value) in exemplar.labels() {
         let id = match name {
             "trace_id" => from_hex::<16>(value).map(|id| (TRACE_ID, id.to_vec())),

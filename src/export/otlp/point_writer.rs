@@ -3,7 +3,9 @@
 use super::metric_header::MetricHeader;
 use super::native_metrics::{NATIVE_SCOPE, RequestFull};
 use super::request_writer::{EncodedScope, MetricsRequestWriter};
-use super::wire::{bytes, delimited, field_len, fixed64, key_value, labels, labels_len, length, length_len, varint};
+use super::wire::{
+    FIXED_LEN, bytes, delimited, double, eight_bytes, field_len, fixed64, key_value, labels, labels_len, length, length_len, varint,
+};
 use crate::model::{FamilyType, Histogram, SampleRef, Scope, Summary, Value};
 use crate::report::{UnixNanos, buckets, count, on_common_bounds, sum};
 use opentelemetry_proto::tonic::metrics::v1::DataPointFlags;
@@ -16,8 +18,6 @@ const COUNT: u8 = fixed64(4);
 const SUM: u8 = fixed64(5);
 /// The field `data_points` of `Gauge`, `Sum`, `Histogram` and `Summary`.
 const DATA_POINTS: u8 = delimited(1);
-/// The length of a tag and eight bytes.
-const FIXED_LEN: usize = 9;
 
 /// The value and the times of a point.
 pub(crate) struct Point<'a> {
@@ -133,9 +133,7 @@ impl<'p, 'a> PointWriter<'p, 'a> {
         let len = labels_len(sample, header.is_scoped) + times_len(point.start) + FIXED_LEN + exemplars.len();
         let to = self.start_point(header, len)?;
         write_times(to, point.start, point.time);
-        let mut value = [AS_DOUBLE; FIXED_LEN];
-        value[1..].copy_from_slice(&number.to_le_bytes());
-        to.extend_from_slice(&value);
+        double(to, AS_DOUBLE, number);
         to.extend_from_slice(&exemplars);
         labels(to, ATTRIBUTES, sample, header.is_scoped);
         Ok(())
@@ -167,11 +165,9 @@ impl<'p, 'a> PointWriter<'p, 'a> {
         let fields_len = numbers_len + field_len(bounds_len) + field_len(counts_len) + exemplars.len() + flags.len();
         let to = self.start_point(header, labels_len(sample, header.is_scoped) + times_len(point.start) + fields_len)?;
         write_times(to, point.start, point.time);
-        to.push(COUNT);
-        to.extend_from_slice(&count(now, base).to_le_bytes());
+        eight_bytes(to, COUNT, count(now, base));
         if let Some(sum) = sum {
-            to.push(SUM);
-            to.extend_from_slice(&sum.to_le_bytes());
+            double(to, SUM, sum);
         }
         to.push(BUCKET_COUNTS);
         length(to, counts_len);
@@ -202,16 +198,13 @@ impl<'p, 'a> PointWriter<'p, 'a> {
         let numbers_len = times_len(point.start) + 2 * FIXED_LEN;
         let to = self.start_point(header, labels_len(sample, header.is_scoped) + numbers_len + quantiles_len + flags.len())?;
         write_times(to, point.start, point.time);
-        to.push(COUNT);
-        to.extend_from_slice(&summary.count.unwrap_or(0).to_le_bytes());
-        to.push(SUM);
+        eight_bytes(to, COUNT, summary.count.unwrap_or(0));
         // The field is not optional: a sum that is not known would be 0 without a value.
-        to.extend_from_slice(&summary.sum.unwrap_or(f64::NAN).to_le_bytes());
+        double(to, SUM, summary.sum.unwrap_or(f64::NAN));
         for (quantile, value) in &summary.quantiles {
-            to.extend_from_slice(&[QUANTILE_VALUES, 2 * FIXED_LEN as u8, QUANTILE]);
-            to.extend_from_slice(&quantile.to_le_bytes());
-            to.push(VALUE);
-            to.extend_from_slice(&value.to_le_bytes());
+            to.extend_from_slice(&[QUANTILE_VALUES, 2 * FIXED_LEN as u8]);
+            double(to, QUANTILE, *quantile);
+            double(to, VALUE, *value);
         }
         flags.write(to, FLAGS);
         labels(to, ATTRIBUTES, sample, header.is_scoped);
