@@ -104,17 +104,8 @@ impl ExportQueue {
     /// Waits until less than [`PAUSE_FROM_BYTES`] are queued. Returns immediately if the receiver fails, because the queue would not become
     /// shorter.
     pub(crate) async fn wait_until_short(&self) {
-        loop {
-            // Registered before the check, so that no notification between the check and the wait is missed.
-            let attempted = self.attempted.notified();
-            tokio::pin!(attempted);
-            attempted.as_mut().enable();
-            let is_failing = self.receiver().failure.is_some();
-            if is_failing || self.requests().bytes() < PAUSE_FROM_BYTES {
-                return;
-            }
-            attempted.await;
-        }
+        let is_short = || self.receiver().failure.is_some() || self.requests().bytes() < PAUSE_FROM_BYTES;
+        wait_for(&self.attempted, || is_short().then_some(())).await;
     }
 
     /// Adds a request: to the spool if possible, otherwise in memory. Drops the oldest collections if the queue is full. The request is
@@ -163,19 +154,11 @@ impl ExportQueue {
 
     /// Waits for the oldest request, which becomes the current one. Returns `None` once the queue is closed and empty.
     pub(crate) async fn next_request(&self) -> Option<QueuedRequest> {
-        loop {
-            // Registered before the check, so that no notification between the check and the wait is missed.
-            let added = self.added.notified();
-            tokio::pin!(added);
-            added.as_mut().enable();
-            if let Some(current) = self.requests().next_request() {
-                return Some(current);
-            }
-            if self.is_closed() {
-                return None;
-            }
-            added.await;
-        }
+        let next = || {
+            let current = self.requests().next_request();
+            (current.is_some() || self.is_closed()).then_some(current)
+        };
+        wait_for(&self.added, next).await
     }
 
     /// Reads the body to send: that of the request, or of its next part if it was split.
@@ -339,6 +322,20 @@ impl ExportQueue {
 
     fn receiver(&self) -> MutexGuard<'_, ReceiverState> {
         self.receiver.lock()
+    }
+}
+
+/// Waits until the check returns a value. It is repeated after each notification.
+async fn wait_for<T>(notify: &Notify, check: impl Fn() -> Option<T>) -> T {
+    loop {
+        // Registered before the check, so that no notification between the check and the wait is missed.
+        let notified = notify.notified();
+        tokio::pin!(notified);
+        notified.as_mut().enable();
+        if let Some(value) = check() {
+            return value;
+        }
+        notified.await;
     }
 }
 
