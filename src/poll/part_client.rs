@@ -9,7 +9,7 @@ use super::http_client::{FilledRequest, HttpClient};
 use super::part_credentials::PartCredentials;
 use super::poll_limits::Limits;
 use super::target_credentials::TargetCredentials;
-use super::tickets::Tickets;
+use super::tickets::{TicketRequest, Tickets};
 use super::window::RequestedWindow;
 use crate::config;
 use crate::model::{Families, PageEdge};
@@ -265,14 +265,15 @@ impl PartClient {
         bytes: &mut usize,
     ) -> Result<T, PollError> {
         let (login, shared, began) = (self.credentials.login().await?, page.shared, Instant::now());
-        let first = shared.tickets.current(self.part, ticket, &login, shared).await?;
+        let request = TicketRequest { part: self.part, ticket, login: &login, shared };
+        let first = shared.tickets.current(request).await?;
         let result = self.exchange(page, Some(&first), read, bytes).await;
         if !matches!(result, Err(PollError::Auth { .. })) {
             self.state().authorization = Some(first);
             return result;
         }
         // The server may have restarted, so that it does not know the ticket.
-        let renewed = shared.tickets.replacing(&first, began, self.part, ticket, &login, shared).await?;
+        let renewed = shared.tickets.replacing(&first, began, request).await?;
         if renewed == first {
             return result;
         }

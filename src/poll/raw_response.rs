@@ -9,6 +9,7 @@ use super::http_client::HttpClient;
 use super::part_client::{PartClient, TargetShared};
 use super::part_requests::internal_error;
 use super::response::Response;
+use super::tickets::TicketRequest;
 use super::window::{self, RequestedWindow};
 use super::{PollError, PollRefusal, Target};
 use crate::net::Escaped;
@@ -137,7 +138,7 @@ impl PartClient {
         let authorization = match self.part.credential {
             Credential::Ticket(ticket) => {
                 let login = self.credentials.login().await?;
-                Some(shared.tickets.current(self.part, ticket, &login, shared).await?)
+                Some(shared.tickets.current(TicketRequest { part: self.part, ticket, login: &login, shared }).await?)
             }
             _ => self.credentials.header_value().await?,
         };

@@ -28,6 +28,15 @@ pub(super) struct Login {
     pub(super) password: String,
 }
 
+/// The ticket that a request of a part needs.
+#[derive(Clone, Copy)]
+pub(super) struct TicketRequest<'a> {
+    pub(super) part: &'a Part,
+    pub(super) ticket: &'static Ticket,
+    pub(super) login: &'a Login,
+    pub(super) shared: &'a TargetShared,
+}
+
 /// The tickets of one target. Clones share them.
 #[derive(Clone, Default)]
 pub(super) struct Tickets(Arc<Mutex<Vec<IssuedTicket>>>);
@@ -48,18 +57,12 @@ impl fmt::Debug for Tickets {
 
 impl Tickets {
     /// Returns the header with a ticket for this login, which is requested if there is none.
-    pub(super) async fn current(
-        &self,
-        part: &Part,
-        ticket: &'static Ticket,
-        login: &Login,
-        shared: &TargetShared,
-    ) -> Result<HeaderValue, PollError> {
+    pub(super) async fn current(&self, request: TicketRequest<'_>) -> Result<HeaderValue, PollError> {
         let is_usable = |issued: &IssuedTicket| {
-            let age_max = if issued.result.is_ok() { ticket.lifetime.mul_f64(RENEWED_AFTER_SHARE) } else { REJECTION_KEPT };
+            let age_max = if issued.result.is_ok() { request.ticket.lifetime.mul_f64(RENEWED_AFTER_SHARE) } else { REJECTION_KEPT };
             issued.at.elapsed() < age_max
         };
-        self.get(is_usable, part, ticket, login, shared).await
+        self.get(request, is_usable).await
     }
 
     /// Returns the header with another ticket than a rejected one. Returns the rejected one if it was issued after `began`: the server
@@ -68,30 +71,21 @@ impl Tickets {
         &self,
         rejected: &HeaderValue,
         began: Instant,
-        part: &Part,
-        ticket: &'static Ticket,
-        login: &Login,
-        shared: &TargetShared,
+        request: TicketRequest<'_>,
     ) -> Result<HeaderValue, PollError> {
         let is_usable = |issued: &IssuedTicket| issued.at >= began || issued.result.as_ref().is_ok_and(|header| header != rejected);
-        self.get(is_usable, part, ticket, login, shared).await
+        self.get(request, is_usable).await
     }
 
     /// Returns the ticket for this login if it is usable, or requests one. Others that need it wait for the same request.
-    async fn get(
-        &self,
-        is_usable: impl Fn(&IssuedTicket) -> bool,
-        part: &Part,
-        ticket: &'static Ticket,
-        login: &Login,
-        shared: &TargetShared,
-    ) -> Result<HeaderValue, PollError> {
+    async fn get(&self, request: TicketRequest<'_>, is_usable: impl Fn(&IssuedTicket) -> bool) -> Result<HeaderValue, PollError> {
+        let TicketRequest { ticket, login, .. } = request;
         let mut issued = self.0.lock().await;
         let is_same = |issued: &IssuedTicket| issued.ticket == ticket && issued.login == *login;
         if let Some(usable) = issued.iter().find(|issued| is_same(issued) && is_usable(issued)) {
             return usable.result.clone();
         }
-        let result = request_ticket(part, ticket, login, shared).await;
+        let result = request_ticket(request).await;
         issued.retain(|issued| !is_same(issued));
         // Other errors than a rejected login may be over in the next moment.
         if matches!(result, Ok(_) | Err(PollError::Auth { .. })) {
@@ -102,7 +96,7 @@ impl Tickets {
     }
 }
 
-async fn request_ticket(part: &Part, ticket: &'static Ticket, login: &Login, shared: &TargetShared) -> Result<HeaderValue, PollError> {
+async fn request_ticket(TicketRequest { part, ticket, login, shared }: TicketRequest<'_>) -> Result<HeaderValue, PollError> {
     const FORM: &str = "application/x-www-form-urlencoded";
     let request = Request {
         format: "json",
