@@ -4,7 +4,7 @@ use super::PollError;
 use super::admission::IdleConnections;
 use super::body_buffer::BodyBuffer;
 use super::body_memory::BodyMemory;
-use super::client_builder::{CONNECT_TIMEOUT, ClientError, build_client, header_map};
+use super::client_builder::{ClientError, build_client, header_map};
 use super::http_error::{before_response, general_status_hint, rejection, was_closed};
 use super::poll_limits::Limits;
 use super::rate_budget::{RateBudget, Scope};
@@ -139,7 +139,7 @@ impl HttpClient {
             // It fails at the maximum.
             let _ = self.reusable_connections.fetch_update(Ordering::Relaxed, Ordering::Relaxed, one_more);
         }
-        sent.map(Response::from).map_err(|error| before_response(&error, CONNECT_TIMEOUT, self.url.scheme(), self.proxy.as_deref()))
+        sent.map(Response::from).map_err(|error| before_response(&error, self.url.scheme(), self.proxy.as_deref()))
     }
 
     /// Records a response with status 429. Returns the wait until the next request.

@@ -1,13 +1,13 @@
 //! Conversion of the HTTP client's errors to poll errors: short, and without URLs.
 
 use super::PollError;
+use super::client_builder::CONNECT_TIMEOUT;
 use crate::net::{AUTHORITY_AS_SERVER, is_authority_as_server, masked_url, root_cause};
 use crate::source::quote;
 use http::header::{HeaderMap, WWW_AUTHENTICATE};
 use reqwest::StatusCode;
 use std::error::Error;
 use std::io::{self, ErrorKind};
-use std::time::Duration;
 
 /// Returns true if the server closed the connection before it responded. On a reused connection this is not a failure, and the request
 /// can safely be repeated.
@@ -23,7 +23,7 @@ pub(super) fn was_closed(error: &reqwest::Error) -> bool {
 }
 
 /// The poll error of a request that got no response. `proxy` is its URL, with credentials.
-pub(super) fn before_response(error: &reqwest::Error, connect_timeout: Duration, scheme: &str, proxy: Option<&str>) -> PollError {
+pub(super) fn before_response(error: &reqwest::Error, scheme: &str, proxy: Option<&str>) -> PollError {
     if is_tls(error) {
         // The server responds, but not with TLS.
         if causes(error).any(is_not_tls) {
@@ -35,11 +35,11 @@ pub(super) fn before_response(error: &reqwest::Error, connect_timeout: Duration,
         return PollError::Tls(format!("{cause}{hint}"));
     }
     if let Some(proxy) = proxy.filter(|_| error.is_connect()) {
-        let cause = if error.is_timeout() { format!("no connection within {connect_timeout:?}") } else { last_cause(error) };
+        let cause = if error.is_timeout() { format!("no connection within {CONNECT_TIMEOUT:?}") } else { last_cause(error) };
         return PollError::Connect(format!("the proxy {} did not connect to the server: {cause}; check proxy", masked_url(proxy)));
     }
     if error.is_timeout() {
-        return PollError::Connect(format!("no connection within {connect_timeout:?}"));
+        return PollError::Connect(format!("no connection within {CONNECT_TIMEOUT:?}"));
     }
     if causes(error).any(|cause| cause.downcast_ref::<hyper::Error>().is_some_and(hyper::Error::is_parse)) {
         let hint = if scheme == "http" { "; if this is a TLS port, use https in the url" } else { "" };

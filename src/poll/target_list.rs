@@ -1,7 +1,7 @@
 //! Requests the list of `targets_http`.
 
 use super::PollError;
-use super::client_builder::{CONNECT_TIMEOUT, ClientError, build_client, header_map};
+use super::client_builder::{ClientError, build_client, header_map};
 use super::http_error::{before_response, general_status_hint, rejection};
 use super::response::Response;
 use crate::config::TargetsHttp;
@@ -46,7 +46,7 @@ fn prepare(list: &TargetsHttp) -> Result<(Client, Url, HeaderMap), String> {
 async fn send(list: &TargetsHttp, client: Client, url: Url, headers: HeaderMap) -> Result<String, PollError> {
     let scheme = list.url.scheme();
     let sent = client.get(url).headers(headers).send().await;
-    let mut response = sent.map(Response::from).map_err(|error| before_response(&error, CONNECT_TIMEOUT, scheme, None))?;
+    let mut response = sent.map(Response::from).map_err(|error| before_response(&error, scheme, None))?;
     match response.status() {
         StatusCode::OK => {}
         status @ (StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN) => {

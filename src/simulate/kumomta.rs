@@ -25,8 +25,8 @@ const CLIENT: &str = "smtp_client";
 pub(super) fn respond(state: ServerState<'_>, request: &Request) -> Response {
     match (&request.method, request.path.as_str()) {
         (&Method::HEAD, _) => reply(401, PLAIN, "Unauthorized"),
-        (&Method::GET, "/metrics.json") => chunked(200, "application/json; charset=utf-8", metrics_json(state.traffic)),
-        (&Method::GET, "/metrics") => chunked(200, PLAIN, metrics(state.traffic, request.parameter("prefix").unwrap_or_default())),
+        (&Method::GET, "/metrics.json") => chunked("application/json; charset=utf-8", metrics_json(state.traffic)),
+        (&Method::GET, "/metrics") => chunked(PLAIN, metrics(state.traffic, request.parameter("prefix").unwrap_or_default())),
         (&Method::GET, "/api/machine-info") => reply(200, "application/json", machine_info(state.traffic)),
         (&Method::GET, "/api/check-liveness/v1") => reply(200, PLAIN, "OK"),
         (&Method::GET, path) => match path.strip_prefix("/api/admin/").and_then(|name| administration(state.traffic, name)) {

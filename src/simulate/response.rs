@@ -29,9 +29,9 @@ pub(super) fn with_headers(mut response: Response, headers: &[(&'static str, &'s
     response
 }
 
-/// A response in chunks, without a length.
-pub(super) fn chunked(status: u16, content_type: &'static str, body: String) -> Response {
-    reply(status, content_type, Body::new(Chunks(Bytes::from(body))))
+/// A successful response in chunks, without a length.
+pub(super) fn chunked(content_type: &'static str, body: String) -> Response {
+    reply(200, content_type, Body::new(Chunks(Bytes::from(body))))
 }
 
 /// A response whose body never ends.
