@@ -9,6 +9,8 @@ const NAME_BYTES_MAX: usize = 255;
 
 /// The largest size of a number, in bytes: the longest text that a 64-bit float is printed as.
 const NUMBER_BYTES_MAX: usize = 400;
+/// The digits of a whole number that is calculated here: a 64-bit float holds each such number exactly.
+const EXACT_DIGITS: usize = 15;
 /// The largest number of buckets of a histogram. KumoMTA has a dozen.
 const BUCKETS_MAX: usize = 1000;
 /// The largest number of members of a histogram. KumoMTA has four.
@@ -97,9 +99,9 @@ impl<'a> Reader<'_, 'a> {
     pub(super) fn number(&self, at: usize) -> Option<(Option<f64>, usize)> {
         let rest = self.bytes.get(at..)?;
         let mut whole = 0u64;
-        for (i, byte) in rest.iter().enumerate().take(16) {
+        for (i, byte) in rest.iter().enumerate().take(EXACT_DIGITS + 1) {
             match byte {
-                b'0'..=b'9' if i < 15 => whole = whole * 10 + u64::from(byte - b'0'),
+                b'0'..=b'9' if i < EXACT_DIGITS => whole = whole * 10 + u64::from(byte - b'0'),
                 b',' | b'}' | b']' if i > 0 => return Some((Some(whole as f64), at + i)),
                 _ => break,
             }
