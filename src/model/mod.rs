@@ -14,11 +14,11 @@ mod histogram;
 mod identity;
 mod label_collision;
 mod measured_histogram;
+mod memory_budget;
 mod metric;
 mod percent;
 mod prometheus_name;
 mod reading_limits;
-mod reading_memory;
 mod record;
 pub mod registry;
 mod repair;
@@ -49,6 +49,7 @@ pub use histogram::{Histogram, Summary};
 pub(crate) use identity::identity_of_point;
 pub use label_collision::LabelCollision;
 pub use measured_histogram::{MeasuredExemplar, MeasuredHistogram};
+pub use memory_budget::{MemoryBudget, MemoryReservation};
 pub use metric::{Attribute, Kind, Metric, Number};
 pub use percent::{is_unreserved, percent_decoded, percent_encoded};
 pub(crate) use prometheus_name::{
@@ -56,7 +57,6 @@ pub(crate) use prometheus_name::{
 };
 pub use prometheus_name::{TranslationStrategy, translated_kind};
 pub use reading_limits::{LimitExceeded, READING_LIMITS, ReadingLimits};
-pub use reading_memory::{MemoryBudget, MemoryReservation};
 pub use record::{
     BounceType, ComplaintType, EnhancedStatus, FIELDS, FailureKind, FailureOrigin, Field, FieldInfo, Outcome, Privacy, Record, RecordEvent,
     RecordMetrics, RecordPage, RecordState, RecordUid, Reply, UID_BYTES, hex,

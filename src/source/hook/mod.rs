@@ -12,15 +12,15 @@ mod items;
 mod log_files;
 mod node_path;
 mod page;
+mod page_reader;
 pub mod postfix;
-mod reader;
-mod readers;
 mod repair;
 mod reply_text;
 mod row;
 pub mod segments;
 pub mod signature;
 mod slot;
+mod text_readers;
 mod timestamp;
 mod value_source;
 
@@ -30,12 +30,12 @@ pub use items::{ITEM_BYTES_MAX, ITEMS_MAX, NESTING_MAX};
 pub use log_files::LogFileFormat;
 pub use node_path::NodePath;
 pub use page::{HookPage, HookRecord};
-pub use reader::{HookReader, RECORDS_BYTES_MAX};
-pub(super) use readers::reader_names;
-pub use readers::{READERS, TextReader};
+pub use page_reader::{HookReader, RECORDS_BYTES_MAX};
 pub use row::{Fields, Row};
 pub use signature::{SignatureError, SignatureScheme, VerificationKey};
 pub use slot::{STAGES, Slot, TYPED as TYPED_FIELDS};
+pub(super) use text_readers::reader_names;
+pub use text_readers::{READERS, TextReader};
 pub use value_source::ValueSource;
 
 use crate::model::vocabulary::{
