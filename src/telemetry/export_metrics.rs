@@ -1,7 +1,7 @@
 //! Self-metrics about the push.
 
 use super::self_metrics::{
-    EXPORT_DURATION, EXPORT_RETRIES, EXPORTED_POINTS, EXPORTED_RECORDS, INFLIGHT_POINTS, QUEUE_LIMIT, QUEUE_PLACE, QUEUE_USAGE,
+    EXPORT_DURATION, EXPORT_RETRIES, EXPORTED_POINTS, EXPORTED_RECORDS, INFLIGHT_POINTS, QUEUE_LIMIT, QUEUE_STORAGE, QUEUE_USAGE,
     SPOOL_DAMAGED, SPOOL_FAILING, counter, duration_histogram, error_type, gauge, up_down_counter,
 };
 use opentelemetry::KeyValue;
@@ -84,10 +84,10 @@ impl ExportMetrics {
     }
 
     /// Records the size and the limit of a part of the queue (`memory` or `disk`), in bytes.
-    pub fn queue(&self, place: &'static str, bytes: usize, max_bytes: usize) {
-        let place = [KeyValue::new(QUEUE_PLACE.key, place)];
-        self.queue_usage.record(bytes as u64, &place);
-        self.queue_limit.record(max_bytes as u64, &place);
+    pub fn queue(&self, storage: &'static str, bytes: usize, max_bytes: usize) {
+        let storage = [KeyValue::new(QUEUE_STORAGE.key, storage)];
+        self.queue_usage.record(bytes as u64, &storage);
+        self.queue_limit.record(max_bytes as u64, &storage);
     }
 
     /// Records whether the spool of metrics is failing.

@@ -26,7 +26,7 @@ pub(super) static REFUSAL_REASON: Attribute = Attribute::open("postmeter.refusal
 /// The configured name of a token.
 pub(super) static TOKEN_NAME: Attribute = Attribute::open("postmeter.token.name");
 /// The storage of the export queue.
-pub(super) static QUEUE_PLACE: Attribute = Attribute::closed("postmeter.export.queue.storage", &["memory", "disk"]);
+pub(super) static QUEUE_STORAGE: Attribute = Attribute::closed("postmeter.export.queue.storage", &["memory", "disk"]);
 /// The shard of this process, counted from zero.
 pub(super) static SHARD_INDEX: Attribute = Attribute::open("postmeter.shard.index");
 /// The kind of a change to a native metric.
@@ -61,8 +61,8 @@ self_metrics! {
         .by(&[&ERROR_TYPE]);
     EXPORT_DURATION = Metric::histogram("otel.sdk.exporter.operation.duration", "s", "Duration of one attempt to send a request.").by(&[&ERROR_TYPE]);
     EXPORT_RETRIES = Metric::counter("postmeter.export.retries", "{request}", "Requests that failed and will be retried, by error.type.").by(&[&ERROR_TYPE]);
-    QUEUE_USAGE = Metric::int_gauge("postmeter.export.queue.usage", "By", "Size of the requests in the export queue.").by(&[&QUEUE_PLACE]);
-    QUEUE_LIMIT = Metric::int_gauge("postmeter.export.queue.limit", "By", "Size at which the export queue drops the oldest collection.").by(&[&QUEUE_PLACE]);
+    QUEUE_USAGE = Metric::int_gauge("postmeter.export.queue.usage", "By", "Size of the requests in the export queue.").by(&[&QUEUE_STORAGE]);
+    QUEUE_LIMIT = Metric::int_gauge("postmeter.export.queue.limit", "By", "Size at which the export queue drops the oldest collection.").by(&[&QUEUE_STORAGE]);
     SPOOL_FAILING = Metric::int_gauge("postmeter.export.spool.failing", "", "1 if the spool cannot be read or written and requests are queued in memory instead, 0 otherwise.");
     SPOOL_DAMAGED = Metric::counter("postmeter.export.spool.damaged_requests", "{request}", "Requests in the spool that are damaged or have an older format; they are quarantined and not sent.");
     PASSTHROUGH_CHANGES = Metric::counter("postmeter.relay.changes", "{change}", "Native metrics that could not be exported unchanged, by change.").by(&[&CHANGE]);
@@ -90,7 +90,11 @@ self_metrics! {
 
 /// Limits the series of a self-metric. By default the SDK allocates memory for 2,000 series when an instrument is created.
 pub(super) fn series_limit(instrument: &Instrument) -> Option<Stream> {
-    let metric = SELF_METRICS.iter().find(|metric| metric.name == instrument.name())?;
+    stream_of(SELF_METRICS.iter().find(|metric| metric.name == instrument.name())?)
+}
+
+/// The stream of a metric. `None` if the SDK rejects its limit.
+fn stream_of(metric: &Metric) -> Option<Stream> {
     let is_open = metric.attributes.iter().any(|attribute| attribute.values.is_empty());
     let combinations = metric.attributes.iter().map(|attribute| attribute.values.len()).product();
     Stream::builder().with_cardinality_limit(if is_open { OPEN_SERIES_MAX } else { combinations }).build().ok()
@@ -134,6 +138,13 @@ mod tests {
         assert_eq!(names.len(), SELF_METRICS.len());
         for metric in SELF_METRICS {
             assert!(metric.help.ends_with('.'), "{}", metric.name);
+        }
+    }
+
+    #[test]
+    fn the_series_of_each_metric_are_limited() {
+        for metric in SELF_METRICS {
+            assert!(stream_of(metric).is_some(), "{}", metric.name);
         }
     }
 }

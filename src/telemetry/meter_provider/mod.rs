@@ -272,7 +272,7 @@ mod tests {
     }
 
     #[test]
-    fn a_metric_that_was_absent_gets_an_instrument_and_keeps_its_place() {
+    fn a_metric_that_was_absent_gets_an_instrument_and_keeps_its_position() {
         let provider = TargetMeterProvider::new(crate::source::by_name("kumomta").unwrap(), &Identity::new("mta", "mta1"));
         let failures = || points(&DELIVERY_FAILURES, &FAILURE_CLASS, 0..3);
         let names = |points| provider.collect(points)[0].metrics.iter().map(|metric| metric.name.clone()).collect::<Vec<_>>();
