@@ -162,13 +162,5 @@ fn series_name<'a>(name: &str, labels: impl Iterator<Item = (&'a str, &'a str)>)
 
 /// The name of a family's type, as in the Prometheus text format.
 pub(super) fn type_name(kind: FamilyType) -> &'static str {
-    match kind {
-        FamilyType::Counter => "counter",
-        FamilyType::Gauge => "gauge",
-        FamilyType::Histogram => "histogram",
-        FamilyType::Summary => "summary",
-        FamilyType::Info => "info",
-        FamilyType::StateSet => "stateset",
-        FamilyType::Unknown => "untyped",
-    }
+    kind.name("untyped")
 }

@@ -80,16 +80,10 @@ pub(super) const fn open_metrics_suffix(kind: FamilyType) -> Option<&'static str
 
 /// Returns the name of a type in a format.
 pub(super) fn type_name(format: Format, kind: FamilyType) -> &'static str {
+    let is_untyped = matches!(format, Format::Text | Format::TextV1(_) | Format::Protobuf(_));
     match kind {
-        FamilyType::Counter => "counter",
-        FamilyType::Gauge => "gauge",
-        FamilyType::Histogram => "histogram",
-        FamilyType::Summary => "summary",
         // The other formats do not have these types.
-        FamilyType::Info if format.is_open_metrics() => "info",
-        FamilyType::StateSet if format.is_open_metrics() => "stateset",
-        FamilyType::Info | FamilyType::StateSet => "gauge",
-        FamilyType::Unknown if matches!(format, Format::Text | Format::TextV1(_) | Format::Protobuf(_)) => "untyped",
-        FamilyType::Unknown => "unknown",
+        FamilyType::Info | FamilyType::StateSet if !format.is_open_metrics() => "gauge",
+        _ => kind.name(if is_untyped { "untyped" } else { "unknown" }),
     }
 }

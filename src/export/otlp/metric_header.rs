@@ -47,7 +47,7 @@ impl<'a> MetricHeader<'a> {
         if !unit.is_empty() {
             bytes(to, UNIT, unit.as_bytes());
         }
-        key_value(to, METADATA, b"prometheus.type", prometheus_type(self.family.kind()).as_bytes());
+        key_value(to, METADATA, b"prometheus.type", self.family.kind().name("unknown").as_bytes());
     }
 
     /// The field of `Metric` that holds the points.
@@ -72,18 +72,5 @@ impl<'a> MetricHeader<'a> {
             FamilyType::Info | FamilyType::StateSet => to.extend_from_slice(&[TEMPORALITY, AggregationTemporality::Cumulative as u8]),
             FamilyType::Gauge | FamilyType::Unknown | FamilyType::Summary => {}
         }
-    }
-}
-
-/// The value of `prometheus.type`.
-const fn prometheus_type(kind: FamilyType) -> &'static str {
-    match kind {
-        FamilyType::Counter => "counter",
-        FamilyType::Gauge => "gauge",
-        FamilyType::Histogram => "histogram",
-        FamilyType::Summary => "summary",
-        FamilyType::Info => "info",
-        FamilyType::StateSet => "stateset",
-        FamilyType::Unknown => "unknown",
     }
 }

@@ -34,7 +34,7 @@ impl<'a> Reader<'_, 'a> {
                 let type_name = text.trim_ascii();
                 self.begin(name.clone());
                 self.is_unsupported = type_name == "gaugehistogram";
-                self.set_type(name, family_type(type_name));
+                self.set_type(name, FamilyType::from_name(type_name));
             }
         }
     }
@@ -65,16 +65,4 @@ fn split_family_name(text: &str) -> Option<(Cow<'_, str>, &str)> {
     }
     let (name, rest) = text.split_once([' ', '\t']).unwrap_or((text, ""));
     Some((Cow::Borrowed(name), rest))
-}
-
-fn family_type(name: &str) -> FamilyType {
-    match name {
-        "counter" => FamilyType::Counter,
-        "gauge" => FamilyType::Gauge,
-        "histogram" => FamilyType::Histogram,
-        "summary" => FamilyType::Summary,
-        "info" => FamilyType::Info,
-        "stateset" => FamilyType::StateSet,
-        _ => FamilyType::Unknown,
-    }
 }

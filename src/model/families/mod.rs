@@ -70,6 +70,28 @@ impl FamilyType {
             Self::Histogram | Self::Summary => false,
         }
     }
+
+    /// Returns the name of the type in Prometheus' formats. They have different ones for [`Unknown`](Self::Unknown).
+    #[must_use]
+    pub const fn name(self, unknown: &'static str) -> &'static str {
+        match self {
+            Self::Counter => "counter",
+            Self::Gauge => "gauge",
+            Self::Histogram => "histogram",
+            Self::Summary => "summary",
+            Self::Info => "info",
+            Self::StateSet => "stateset",
+            Self::Unknown => unknown,
+        }
+    }
+
+    /// Returns the type with this name, or [`Unknown`](Self::Unknown).
+    #[must_use]
+    pub fn from_name(name: &str) -> Self {
+        use FamilyType::{Counter, Gauge, Histogram, Info, StateSet, Summary, Unknown};
+        let kinds = [Counter, Gauge, Histogram, Summary, Info, StateSet];
+        kinds.into_iter().find(|kind| kind.name("") == name).unwrap_or(Unknown)
+    }
 }
 
 /// A family: its texts, and the range of its samples.
