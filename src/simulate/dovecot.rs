@@ -2,7 +2,7 @@
 //! and a content type of an early OpenMetrics draft.
 
 use super::Traffic;
-use super::exposition::{by, histogram};
+use super::exposition::by;
 use super::response::reply;
 use super::server::{Request, ServerState};
 use super::text::Text;
@@ -43,7 +43,7 @@ pub(super) fn metrics(t: &Traffic) -> String {
     metric(&mut text, "imap_command", &by("cmd_name", &commands), commands.iter().map(|(_, count)| count).sum());
     text.family("dovecot_mail_delivery", "histogram", "Durations of deliveries");
     if t.attempt_seconds.count > 0 {
-        histogram(&mut text, "dovecot_mail_delivery", "", &t.attempt_seconds, DURATIONS);
+        text.histogram("dovecot_mail_delivery", "", &t.attempt_seconds, DURATIONS.iter().copied());
     }
     text.line("# EOF");
     text.finish()

@@ -4,7 +4,7 @@ mod process;
 
 use super::response::{reply, with_headers};
 use super::server::{Request, ServerState};
-use super::text::{Text, bucket_counts};
+use super::text::Text;
 use super::{Distribution, TOKEN_WITHOUT_SCOPE, Traffic};
 use axum::response::Response;
 use process::{node, process};
@@ -105,12 +105,10 @@ fn table(text: &mut Text, families: Vec<Family>) {
 fn histogram(text: &mut Text, name: &str, help: &str, distribution: &Distribution, bounds: &[f64], scale: f64, labels: &str) {
     text.family(name, "histogram", help);
     let comma = if labels.is_empty() { "" } else { "," };
-    let les = bounds.iter().map(ToString::to_string).chain(["+Inf".to_string()]);
-    let mut cumulative = 0;
-    for (le, count) in les.zip(bucket_counts(distribution, bounds, scale)) {
-        cumulative += count;
-        text.line(format_args!("{name}_bucket{{le=\"{le}\"{comma}{labels}}} {cumulative}"));
+    for bound in bounds {
+        text.line(format_args!("{name}_bucket{{le=\"{bound}\"{comma}{labels}}} {}", distribution.at_most(bound / scale)));
     }
+    text.line(format_args!("{name}_bucket{{le=\"+Inf\"{comma}{labels}}} {}", distribution.count));
     let braced = if labels.is_empty() { String::new() } else { format!("{{{labels}}}") };
     text.line(format_args!("{name}_sum{braced} {}", distribution.sum * scale));
     text.line(format_args!("{name}_count{braced} {}", distribution.count));

@@ -1,7 +1,6 @@
-//! Bodies of exporters that are written in Go, and of servers that follow them: families as tables, and histograms.
+//! Bodies of exporters that are written in Go, and of servers that follow them: families as tables.
 
-use super::Distribution;
-use super::text::{Text, bucket_counts};
+use super::text::Text;
 
 /// A family: name, type, help, and series as formatted labels and value.
 pub(super) type Family<'a> = (&'a str, &'static str, &'static str, Vec<(String, u64)>);
@@ -22,20 +21,6 @@ pub(super) fn table(text: &mut Text, families: Vec<Family<'_>>) {
         text.family(name, kind, help);
         series.iter().for_each(|(labels, value)| text.sample(name, labels, value));
     }
-}
-
-/// Writes the series of a histogram with these bounds, each as the server formats it. The labels are formatted, or empty.
-pub(super) fn histogram(text: &mut Text, name: &str, labels: &str, distribution: &Distribution, bounds: &[(f64, &str)]) {
-    let comma = if labels.is_empty() { "" } else { "," };
-    let values: Vec<f64> = bounds.iter().map(|(bound, _)| *bound).collect();
-    let formatted = bounds.iter().map(|(_, formatted)| *formatted).chain(["+Inf"]);
-    let mut cumulative = 0;
-    for (le, count) in formatted.zip(bucket_counts(distribution, &values, 1.0)) {
-        cumulative += count;
-        text.line(format_args!("{name}_bucket{{{labels}{comma}le=\"{le}\"}} {cumulative}"));
-    }
-    text.sample(&format!("{name}_sum"), labels, distribution.sum);
-    text.sample(&format!("{name}_count"), labels, distribution.count);
 }
 
 /// Writes what every exporter reports about its own process. `started` is the Unix time of its start.

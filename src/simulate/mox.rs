@@ -35,7 +35,7 @@ pub(super) fn metrics(t: &Traffic) -> String {
     {
         let labels = format!("attempt=\"1\",result=\"{result}\",tlsmode=\"opportunistic\",transport=\"\"");
         if seconds.count > 0 {
-            text.histogram("mox_queue_delivery_duration_seconds", &labels, seconds, DELIVERY_SECONDS);
+            text.histogram("mox_queue_delivery_duration_seconds", &labels, seconds, formatted(DELIVERY_SECONDS));
         }
     }
     text.single("mox_queue_hold", "gauge", "Messages in the queue that are on hold", frozen);
@@ -55,7 +55,7 @@ pub(super) fn metrics(t: &Traffic) -> String {
     histograms(&mut text, "mox_smtpserver_command_duration_seconds", "Commands of clients", COMMAND_SECONDS, &commands);
     verifications(&mut text, t);
     text.family("mox_webhook_request_duration_seconds", "histogram", "Webhook requests");
-    text.histogram("mox_webhook_request_duration_seconds", "", &t.webhook_seconds, WEBHOOK_SECONDS);
+    text.histogram("mox_webhook_request_duration_seconds", "", &t.webhook_seconds, formatted(WEBHOOK_SECONDS));
     let webhooks = [("code=\"200\"", t.webhooks_succeeded), ("code=\"503\"", t.webhooks_failed)];
     counters(&mut text, "mox_webhook_results_total", "Webhook requests by status", &webhooks);
     text.single("process_resident_memory_bytes", "gauge", "Resident memory", t.memory_used_bytes / 20);
@@ -113,6 +113,11 @@ fn histograms(text: &mut Text, name: &str, help: &str, bounds: &[f64], series: &
         text.family(name, "histogram", help);
     }
     for (labels, count) in series.iter().filter(|(_, count)| *count > 0) {
-        text.histogram(name, labels, &Distribution::repeated(SECONDS, STEP_SECONDS, *count), bounds);
+        text.histogram(name, labels, &Distribution::repeated(SECONDS, STEP_SECONDS, *count), formatted(bounds));
     }
+}
+
+/// Bounds with their texts.
+fn formatted(bounds: &[f64]) -> impl Iterator<Item = (f64, f64)> {
+    bounds.iter().map(|bound| (*bound, *bound))
 }

@@ -96,5 +96,5 @@ fn queue(text: &mut Text, t: &Traffic) {
     let mut ages = Distribution::new(AGE_BOUNDS);
     t.queue.iter().filter(|message| !message.frozen()).for_each(|message| ages.observe((t.now() - message.received).max(0.0)));
     text.family("postfix_showq_message_age_seconds", "histogram", "Ages of queued messages");
-    super::exposition::histogram(text, "postfix_showq_message_age_seconds", "queue=\"deferred\"", &ages, AGES);
+    text.histogram("postfix_showq_message_age_seconds", "queue=\"deferred\"", &ages, AGES.iter().copied());
 }

@@ -38,12 +38,12 @@ impl Text {
     }
 
     /// Adds a histogram series with cumulative buckets, as Prometheus' client libraries write it. `bounds` are among those of the
-    /// distribution.
-    pub(super) fn histogram(&mut self, name: &str, labels: &str, of: &Distribution, bounds: &[f64]) {
+    /// distribution, each with its text. The labels are formatted, or empty.
+    pub(super) fn histogram(&mut self, name: &str, labels: &str, of: &Distribution, bounds: impl IntoIterator<Item = (f64, impl Display)>) {
         let separator = if labels.is_empty() { "" } else { "," };
         let (bucket, sum, count) = (format!("{name}_bucket"), format!("{name}_sum"), format!("{name}_count"));
-        for bound in bounds {
-            self.sample(&bucket, format_args!("{labels}{separator}le=\"{bound}\""), of.at_most(*bound));
+        for (bound, text) in bounds {
+            self.sample(&bucket, format_args!("{labels}{separator}le=\"{text}\""), of.at_most(bound));
         }
         self.sample(&bucket, format_args!("{labels}{separator}le=\"+Inf\""), of.count);
         self.sample(&sum, labels, of.sum);
