@@ -14,6 +14,9 @@ pub(crate) fn secret_header(value: &str) -> Option<HeaderValue> {
     Some(value)
 }
 
+/// A longer wait is limited to this: a wrong `Retry-After` must not suspend a target or the push for a day.
+pub(crate) const RETRY_AFTER_MAX: Duration = Duration::from_secs(3600);
+
 /// The wait of `Retry-After`, which has seconds or a date. `None` if the header is missing, is not valid, or has a date in the past.
 pub(crate) fn retry_after(headers: &HeaderMap) -> Option<Duration> {
     let value = headers.get(RETRY_AFTER)?.to_str().ok()?.trim();

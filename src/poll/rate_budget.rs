@@ -2,12 +2,11 @@
 //!
 //! A 429 for the required part suspends all requests to the target; a 429 for an optional part suspends only that part.
 
+use crate::net::RETRY_AFTER_MAX;
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
 const MINUTE: Duration = Duration::from_secs(60);
-/// A longer `Retry-After` is limited to this: a mistake of the server must not suspend a target for a day.
-const RETRY_AFTER_MAX: Duration = Duration::from_secs(3600);
 /// The wait after a 429 without `Retry-After`.
 const RETRY_AFTER_DEFAULT: Duration = Duration::from_secs(30);
 

@@ -3,7 +3,7 @@
 //! The OTLP specification defines which status codes allow a retry (sections "Failures" of OTLP/gRPC and OTLP/HTTP).
 
 use crate::export::queue::request_exporter::{ExportFailure, RetryDecision};
-use crate::net::{AUTHORITY_AS_SERVER, Redactor, is_authority_as_server, on_one_line, root_cause, stable_cause};
+use crate::net::{AUTHORITY_AS_SERVER, RETRY_AFTER_MAX, Redactor, is_authority_as_server, on_one_line, root_cause, stable_cause};
 use http::StatusCode;
 use std::time::Duration;
 use tonic::{Code, Status};
@@ -11,8 +11,6 @@ use tonic_types::StatusExt;
 
 /// The longest part of a receiver's message that is quoted in an error.
 const MESSAGE_CHARS_MAX: usize = 200;
-/// The longest `Retry-After` that is respected: a wrong value must not stop the push for a day.
-pub(crate) const RETRY_AFTER_MAX: Duration = Duration::from_secs(3600);
 
 /// The reason why a request was not accepted.
 #[derive(Debug, thiserror::Error)]
