@@ -4,20 +4,19 @@ mod accumulation;
 mod contribution;
 mod detail;
 mod fallback;
+mod finish;
 mod histograms;
 mod limited_points;
 mod share;
 mod window;
 
 use super::absent_parts::metrics_of_several_parts;
-use super::carried::{Present, carry_of};
 use super::counter_memory::CounterMemory;
 use super::part_families::{PartFamilies, TakenSeries};
 use super::points::{Addend, Points};
 use super::{Context, Omission, Trace};
-use crate::model::{Attributes, Kind, Metric, Number, Point, Repair, Snapshot, Value, identity_of_point, scale};
+use crate::model::{Attributes, Kind, Metric, Point, Repair, Snapshot, Value, identity_of_point, scale};
 use crate::source::{Part, Rule, Source, Take, Transform};
-use contribution::{identities_of_sums_with, omit};
 use foldhash::fast::RandomState;
 use std::collections::HashSet;
 use std::time::{Duration, SystemTime};
@@ -267,59 +266,6 @@ impl<'a> Mapping<'a> {
             Ok(_) if !is_added => self.exceed_points(rule.metric, traced.as_ref()),
             Ok(_) => {}
         }
-    }
-
-    /// Returns the snapshot, without the sums that lack a series, and with counters that do not fall.
-    pub(super) fn finish(self, source: &Source) -> Snapshot {
-        let Self { mut snapshot, mut points, memory, context, checks_summands, window, .. } = self;
-        let negative;
-        (snapshot.points, negative) = points.take_valid();
-        snapshot.repairs.add(Repair::OutOfRange, negative.len() as u64);
-        negative.into_iter().for_each(|metric| snapshot.note_unknown(metric));
-        let have_stayed_lower = memory.summands.have_stayed_lower() && memory.counter_start.is_unknown();
-        let is_later = memory.counter_start.update(snapshot.counters_since, context.now, memory.summands.has_decreased());
-        let is_restarted = is_later || have_stayed_lower;
-        snapshot.counters_since = memory.counter_start.exported(snapshot.counters_since);
-        if checks_summands {
-            omit(&mut snapshot, &memory.summands.finish(is_restarted));
-        }
-        if !source.windowed {
-            let awaited = identities_of_sums_with(&snapshot, &memory.contributions.awaited_rules(source));
-            omit(&mut snapshot, &awaited);
-        }
-        if source.windowed && context.sliding {
-            // The sums of a sliding window fall as events leave it, so they are not counters.
-            snapshot.points.retain(|point| point.metric.kind != Kind::Counter);
-        } else if source.windowed {
-            let window_start = context.window_start.unwrap_or(context.now);
-            let are_zero =
-                |point: &Point| !points.contains(point.identity()) && window.as_ref().is_some_and(|window| window.has_no(point, source));
-            snapshot.counters_since = Some(memory.windows.add_up(window_start, &mut snapshot.points, are_zero, &mut snapshot.repairs));
-        } else {
-            let holding: Vec<&Rule> = source.rules().map(|(_, rule)| rule).filter(|rule| rule.transform == Transform::Hold).collect();
-            let held = snapshot.points.iter_mut().filter(|point| holding.iter().any(|rule| rule.may_produce(point)));
-            memory.hold(is_restarted, held, &mut snapshot.repairs);
-        }
-        for point in &mut snapshot.points {
-            if point.metric.number == Number::Int {
-                point.value = point.value.round();
-            }
-            // A difference of values that a server counts one after the other can be slightly negative.
-            point.value = point.value.max(0.0);
-        }
-        snapshot.continued.metrics = source.continued_metrics();
-        if !snapshot.continued.metrics.is_empty() {
-            // These counters continue after a restart, so a later start is not theirs. Restored ones contain what was counted before the first
-            // start, too.
-            if !source.rules().any(|(_, rule)| rule.transform == Transform::Rebase) {
-                memory.first_counters_since = memory.first_counters_since.or(snapshot.counters_since);
-            }
-            snapshot.continued.since = memory.first_counters_since;
-        }
-        if let Some(carried) = &mut memory.carried {
-            carried.add_to(&mut snapshot, Present::of(source, context, is_restarted), |point| carry_of(source, context, point));
-        }
-        snapshot
     }
 }
 
