@@ -1,3 +1,5 @@
+//! Start times, deltas and end markers of successive readings.
+
 use super::*;
 use crate::model::{Attributes, Histogram, RecordMetrics, vocabulary};
 use opentelemetry_proto::tonic::common::v1::{AnyValue, any_value};
@@ -56,8 +58,8 @@ fn collected((name, attribute, value): (&str, &str, i64)) -> Metric {
     Metric { name: name.to_owned(), data: Some(data), ..Default::default() }
 }
 
-/// Reports a reading and returns its canonical points, sorted, as `name{attribute} value @start time`; `end` stands for `NoRecordedValue`, a
-/// sign for a delta.
+/// Reports a reading and returns its canonical points, sorted, as `name{attribute} value @start time`; `end` stands for `NoRecordedValue`,
+/// a sign for a delta.
 fn report(state: &mut SeriesState, status: ReadingStatus, scalars: &[(&str, &str, i64)], snapshot: &Snapshot) -> Vec<String> {
     let scopes = vec![ScopeMetrics { metrics: scalars.iter().copied().map(collected).collect(), ..Default::default() }];
     let snapshot = status.is_good.then_some(snapshot);

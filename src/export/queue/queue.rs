@@ -1,4 +1,4 @@
-//! The export queue: encoded requests in memory or on disk, kept until the receiver accepts them.
+//! The queue of one receiver.
 //!
 //! The collector adds requests, and the worker sends them, oldest first. The request that is being sent is the current one. A request
 //! leaves the queue when the receiver accepts it, rejects it permanently or does not accept it in time (`give_up_after`), and when the

@@ -42,7 +42,8 @@ impl RequestSize {
         self.state().limit
     }
 
-    /// Records that the receiver accepted a request of this length. Returns the limit if this confirms it after larger requests were rejected.
+    /// Records that the receiver accepted a request of this length. Returns the limit if this confirms it after larger requests were
+    /// rejected.
     pub fn accepted(&self, len: usize) -> Option<usize> {
         let mut state = self.state();
         let confirmed = std::mem::take(&mut state.is_falling).then_some(state.limit);

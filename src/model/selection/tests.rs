@@ -1,3 +1,5 @@
+//! The selection of the families to forward.
+
 use super::*;
 use crate::format::prometheus;
 use crate::model::MemoryBudget;

@@ -1,3 +1,5 @@
+//! The metrics of delivery records.
+
 use super::*;
 use crate::config::{self, Environment, RECORD_DIMENSIONS};
 use crate::model::vocabulary::{DELIVERY_DURATION, OTHER};

@@ -1,3 +1,5 @@
+//! The encoding of a target's readings, one after the other.
+
 use super::*;
 use crate::config::Temporality;
 use crate::export::otlp::native_metrics::NATIVE_SCOPE;

@@ -1,3 +1,5 @@
+//! The splitting of requests that are too large.
+
 use super::*;
 use opentelemetry_proto::tonic::common::v1::{InstrumentationScope, KeyValue};
 use opentelemetry_proto::tonic::logs::v1::LogRecord;

@@ -1,3 +1,5 @@
+//! The order and the size limits of queued requests.
+
 #![allow(clippy::unwrap_used)]
 use super::super::queued_request::Storage;
 use super::*;

@@ -1,3 +1,5 @@
+//! The spool and its files.
+
 #![allow(clippy::unwrap_used)]
 use super::*;
 use crate::export::queue::request_exporter::RetryDecision;

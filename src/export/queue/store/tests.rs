@@ -1,3 +1,5 @@
+//! The thread that reads and writes the spool.
+
 #![allow(clippy::unwrap_used)]
 use super::*;
 use crate::export::queue::damaged_requests;

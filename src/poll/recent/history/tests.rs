@@ -1,3 +1,5 @@
+//! The recent values of the status page.
+
 use super::*;
 use crate::model::vocabulary::{CONNECTION_ACTIVE, DELIVERY_ATTEMPTS, DELIVERY_OUTCOME, PROTOCOL, QUEUE_DEPTH, QUEUE_STATE};
 use crate::model::{Point, Repair, Snapshot};

@@ -1,3 +1,5 @@
+//! Records from the lines of Postfix' log.
+
 #![allow(clippy::unwrap_used)]
 use super::*;
 use crate::model::{Field, Outcome, Record, RecordEvent};
