@@ -17,8 +17,8 @@ pub struct Buckets {
 }
 
 impl Buckets {
-    /// The same buckets, with the count of the infinite one as the count if there is neither a sum nor a count: the form that OpenMetrics 1.0 has
-    /// for a histogram without a sum.
+    /// The same buckets, with the count of the infinite one as the count if there is neither a sum nor a count: the form that OpenMetrics
+    /// 1.0 has for a histogram without a sum.
     pub fn without_sum(mut self) -> Self {
         if self.sum.is_none() && self.count.is_none() {
             self.count = self.counts.iter().find(|(bound, _)| *bound == f64::INFINITY).map(|(_, n)| *n);

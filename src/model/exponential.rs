@@ -2,9 +2,9 @@
 //!
 //! # Scales that both have
 //!
-//! Bucket `i` of scale `s` holds the values above `b^i`, up to `b^(i + 1)`, where `b` is 2 to the power of `2^-s`. Prometheus calls the scale
-//! a schema, supports −4 to 8, and numbers the same bucket `i + 1`. The buckets begin with scale 8 and halve their resolution when the values
-//! need more than [`BUCKETS_MAX`] buckets. All numbers have a bucket at scale −4, so nothing is ever left out.
+//! Bucket `i` of scale `s` holds the values above `b^i`, up to `b^(i + 1)`, where `b` is 2 to the power of `2^-s`. Prometheus calls the
+//! scale a schema, supports −4 to 8, and numbers the same bucket `i + 1`. The buckets begin with scale 8 and halve their resolution when
+//! the values need more than [`BUCKETS_MAX`] buckets. All numbers have a bucket at scale −4, so nothing is ever left out.
 
 use std::sync::LazyLock;
 

@@ -19,8 +19,8 @@ pub struct Histogram {
 }
 
 impl Histogram {
-    /// Adds the observations of another histogram, on the bounds that both have. Returns false and changes nothing if they have no bounds in
-    /// common, or if the counts are too large.
+    /// Adds the observations of another histogram, on the bounds that both have. Returns false and changes nothing if they have no bounds
+    /// in common, or if the counts are too large.
     #[must_use]
     pub fn add(&mut self, other: &Self) -> bool {
         let Some(count) = self.count.checked_add(other.count) else { return false };
@@ -53,8 +53,8 @@ impl Histogram {
         Cow::Owned(Self { bounds, cumulative, sum: self.sum, count: self.count })
     }
 
-    /// Returns true if this histogram has every bucket of the one before, and a sum if that one has a sum. A receiver that stores one series
-    /// per bucket would keep the others otherwise.
+    /// Returns true if this histogram has every bucket of the one before, and a sum if that one has a sum. A receiver that stores one
+    /// series per bucket would keep the others otherwise.
     #[must_use]
     pub fn has_series_of(&self, before: &Self) -> bool {
         let has_sum = |histogram: &Self| histogram.sum.is_some_and(|sum| !sum.is_nan());

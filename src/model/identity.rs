@@ -2,8 +2,8 @@
 //!
 //! # Random seed
 //!
-//! Label values are often chosen by strangers (queues are named after recipients). Someone who could predict the hashes could make two series
-//! collide. So the seed is random, constant for the lifetime of the process, and never leaves it.
+//! Label values are often chosen by strangers (queues are named after recipients). Someone who could predict the hashes could make two
+//! series collide. So the seed is random, constant for the lifetime of the process, and never leaves it.
 
 use super::families::Label;
 use super::{Attributes, FamilyRef, Metric, Point, SampleRef, SelectedFamily, is_scope_label};
@@ -44,8 +44,8 @@ impl SampleRef<'_> {
         identity_of_labels(self.labels().filter(|(name, value)| !value.is_empty() && !is_scope_label(name.as_bytes())))
     }
 
-    /// A hash of the labels that the samples of a distribution have in common in OTLP, as Prometheus compares them: an empty label is equal to
-    /// a missing one.
+    /// A hash of the labels that the samples of a distribution have in common in OTLP, as Prometheus compares them: an empty label is equal
+    /// to a missing one.
     #[must_use]
     pub fn distribution_identity(&self) -> u64 {
         let is_common =
@@ -118,7 +118,8 @@ pub(super) fn repeated(identities: &[u64]) -> Vec<usize> {
     if identities.len() < 2 {
         return Vec::new();
     }
-    // A hash table of a million identities would miss the cache on each access. A filter of two bits per entry (seen once, seen twice) fits.
+    // A hash table of a million identities would miss the cache on each access. A filter of two bits per entry (seen once, seen twice)
+    // fits.
     let filter_len = (identities.len() * BITS_PER_SERIES).div_ceil(64).next_power_of_two();
     let mut filter = vec![[0u64; 2]; filter_len];
     let entry = |identity: u64| ((identity >> 6) as usize & (filter_len - 1), 1u64 << (identity & 63));

@@ -134,8 +134,8 @@ fn is_ratio(unit: &str, kind: FamilyType) -> bool {
     unit == "1" && kind == FamilyType::Gauge
 }
 
-/// Returns true if Prometheus' OTLP receiver can translate this name of a metric or an attribute. It rejects the whole request if nothing but
-/// underscores is left of a name ([otlptranslator](https://github.com/prometheus/otlptranslator)).
+/// Returns true if Prometheus' OTLP receiver can translate this name of a metric or an attribute. It rejects the whole request if nothing
+/// but underscores is left of a name ([otlptranslator](https://github.com/prometheus/otlptranslator)).
 #[inline]
 pub(crate) fn is_translatable(name: &[u8]) -> bool {
     name.iter().any(u8::is_ascii_alphanumeric)

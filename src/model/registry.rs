@@ -1,7 +1,7 @@
 //! The conventions for mail in OpenTelemetry's format: the attributes, metrics, events and entities in `registry/*.yaml`.
 //!
-//! The files are the source of the vocabulary. The tables of [`vocabulary`](super::vocabulary), [`FIELDS`](super::FIELDS) and the self-metrics are
-//! compared with them by `tests/it/registry.rs`; `postmeter metrics --format semconv` prints them.
+//! The files are the source of the vocabulary. The tables of [`vocabulary`](super::vocabulary), [`FIELDS`](super::FIELDS) and the
+//! self-metrics are compared with them by `tests/it/registry.rs`; `postmeter metrics --format semconv` prints them.
 
 /// For tests: the version of the conventions. It changes with every rename, which `docs/schema` describes.
 pub const SCHEMA_VERSION: &str = "0.2.0";

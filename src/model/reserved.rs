@@ -63,8 +63,8 @@ pub(super) fn rename_reserved_labels(body: &mut Families) -> u64 {
     renamed
 }
 
-/// Renames the label with the state in each stateset, which has the name of its family, like the family: with this prefix. A series that has
-/// a label with the new name is left unchanged.
+/// Renames the label with the state in each stateset, which has the name of its family, like the family: with this prefix. A series that
+/// has a label with the new name is left unchanged.
 pub(super) fn prefix_state_labels(body: &mut Families, prefix: &str) {
     for index in 0..body.families.len() {
         let family = body.families[index];

@@ -2,8 +2,8 @@
 
 use jiff::tz::{TimeZone, TimeZoneDatabase, db};
 
-/// Returns the zone with this name: that of the system, which may be newer, or the one that Postmeter was built with. A system can lack names:
-/// since Debian 13, `EST` and other old ones are in a package of their own, `tzdata-legacy`.
+/// Returns the zone with this name: that of the system, which may be newer, or the one that Postmeter was built with. A system can lack
+/// names: since Debian 13, `EST` and other old ones are in a package of their own, `tzdata-legacy`.
 #[must_use]
 pub fn time_zone(name: &str) -> Option<TimeZone> {
     zone_in(db(), name)

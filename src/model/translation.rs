@@ -14,8 +14,8 @@ use std::sync::LazyLock;
 
 /// The default of the receiver.
 const STRATEGY: TranslationStrategy = TranslationStrategy::UnderscoreEscapingWithSuffixes;
-/// Series of a family that are compared with those of other scopes and with each other, which takes time in each poll. A server that has the
-/// same series in two scopes has many of them.
+/// Series of a family that are compared with those of other scopes and with each other, which takes time in each poll. A server that has
+/// the same series in two scopes has many of them.
 const COMPARED_SERIES_MAX: usize = 1_000;
 /// Collisions that are listed. All are counted.
 const NAMED_MAX: usize = 16;

@@ -1,7 +1,8 @@
 //! The canonical metrics and their attributes: the one table for instruments, documentation and tests.
 //!
 //! OpenTelemetry's semantic conventions (1.44) have no mail metrics. These follow their rules: dotted lower-case names, counters in the
-//! plural, up-down counters in the singular, seconds and bytes, no units in names. `system.*` and `process.*` are defined by the conventions.
+//! plural, up-down counters in the singular, seconds and bytes, no units in names. `system.*` and `process.*` are defined by the
+//! conventions.
 
 use super::{Attribute, FailureKind, Metric, Outcome, RecordState};
 
@@ -277,8 +278,8 @@ pub static RECORD_STATE_METRICS: &[&Metric] = &[&POLL_RECORDS, &RECORD_QUEUE_DEP
 /// The metrics of deliveries. Records have all of them, so they replace those of the mail server.
 pub static DELIVERY_METRICS: &[&Metric] = &[&DELIVERY_ATTEMPTS, &DELIVERY_FAILURES, &DELIVERY_DURATION, &MESSAGE_SIZE];
 
-/// All metrics that can be counted from delivery records: those of deliveries, and those of other events. The latter only if the mail server
-/// does not have them, because many systems send no records of these events, or only if they are switched on.
+/// All metrics that can be counted from delivery records: those of deliveries, and those of other events. The latter only if the mail
+/// server does not have them, because many systems send no records of these events, or only if they are switched on.
 pub static RECORD_METRICS: &[&Metric] = &[
     &DELIVERY_ATTEMPTS,
     &DELIVERY_FAILURES,

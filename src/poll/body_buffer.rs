@@ -4,8 +4,8 @@
 //!
 //! # The length in a header is not trusted
 //!
-//! Memory is reserved for a length that a response of this server has had, or in proportion to what has arrived. A server that only announces a large
-//! response gets no memory for it.
+//! Memory is reserved for a length that a response of this server has had, or in proportion to what has arrived. A server that only
+//! announces a large response gets no memory for it.
 
 use crate::model::buffer_with_capacity;
 

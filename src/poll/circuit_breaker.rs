@@ -3,8 +3,8 @@
 //! # Readings while the circuit is open
 //!
 //! They have `mail.up` 0 and the `error.type` of the last poll: a special value for "not polled" would hide the cause from alerts. Nothing
-//! is counted in `postmeter.poll.errors`, because no request was sent. A rejection by a rate limit neither opens the circuit nor closes it: the
-//! server itself determines the next request, which [`rate_budget`](super::rate_budget) enforces.
+//! is counted in `postmeter.poll.errors`, because no request was sent. A rejection by a rate limit neither opens the circuit nor closes it:
+//! the server itself determines the next request, which [`rate_budget`](super::rate_budget) enforces.
 //!
 //! # Parts
 //!

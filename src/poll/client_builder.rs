@@ -54,7 +54,8 @@ impl ClientError {
     }
 }
 
-/// Builds a client for a URL, and returns it with the URL to request. Redirects are not followed, and proxies of the environment are ignored.
+/// Builds a client for a URL, and returns it with the URL to request. Redirects are not followed, and proxies of the environment are
+/// ignored.
 ///
 /// # Errors
 /// A setting cannot be used, or one of its files cannot be read.

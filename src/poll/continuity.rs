@@ -10,8 +10,8 @@ pub enum Continuity {
     /// The same counters of the same server.
     #[default]
     SameCounters,
-    /// The same server, but other parts or rules: a series that is new may have existed before without being read, and a canonical counter may
-    /// be the sum of other counters.
+    /// The same server, but other parts or rules: a series that is new may have existed before without being read, and a canonical counter
+    /// may be the sum of other counters.
     OtherRules,
     /// Another server.
     OtherServer,

@@ -4,8 +4,8 @@
 //!
 //! - A window ends at a later midnight, and only if that midnight is after everything that was read of the window. So a changed time zone
 //!   takes effect at the next midnight.
-//! - A window is requested in the time zone in which it began. If the requests name dates, which mean another time in another zone, no date is
-//!   requested in two windows: the window keeps its last date, and ends when the new zone has a later one.
+//! - A window is requested in the time zone in which it began. If the requests name dates, which mean another time in another zone, no date
+//!   is requested in two windows: the window keeps its last date, and ends when the new zone has a later one.
 //! - If the clock is set back into a window that has ended, that window becomes the current one again: its sums are replaced.
 //! - A window that has ended is read until some time after its end ([`LATE`] by default), because servers record events late.
 //! - If a server reports only whole days or hours, each of them is a window, also those in which no poll succeeded.

@@ -92,8 +92,8 @@ impl PollError {
         }
     }
 
-    /// The difference between errors of one type that an operator handles differently, such as a refused connection and an unknown name. It is
-    /// the same for each occurrence of a cause.
+    /// The difference between errors of one type that an operator handles differently, such as a refused connection and an unknown name. It
+    /// is the same for each occurrence of a cause.
     pub(crate) fn cause(&self) -> String {
         match self {
             Self::Connect(text) | Self::Tls(text) => stable_cause(text),

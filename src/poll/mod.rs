@@ -11,8 +11,9 @@
 //!
 //! # No target waits for another
 //!
-//! A poll is admitted before its deadline starts (`admission`), failing targets have a concurrency limit and memory of their own, and a collection waits
-//! only briefly for a target that is known to fail (`target`). So failing targets do not slow down the others, however many they are.
+//! A poll is admitted before its deadline starts (`admission`), failing targets have a concurrency limit and memory of their own, and a
+//! collection waits only briefly for a target that is known to fail (`target`). So failing targets do not slow down the others, however
+//! many they are.
 //!
 //! # Missing beats wrong
 //!

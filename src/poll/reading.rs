@@ -56,7 +56,8 @@ pub struct Tally {
     pub repairs: Repairs,
     /// The server is not polled: it sends records only.
     pub is_unpolled: bool,
-    /// The metrics that Postmeter counted from the target's delivery records when the poll began. [`Reading::record_metrics`] has those of now.
+    /// The metrics that Postmeter counted from the target's delivery records when the poll began. [`Reading::record_metrics`] has those of
+    /// now.
     pub from_records: RecordMetrics,
     /// The arrival of the target's delivery records.
     pub records: Option<Arc<RecordArrival>>,
@@ -69,8 +70,8 @@ impl Reading {
         Self { at, began, ended: Instant::now(), outcome: Err(error), native, parts, body_bytes, tally, tally_since: at }
     }
 
-    /// The metrics that are counted from delivery records and not in this reading. A failed reading has no values of the server, so what has
-    /// arrived since the poll counts at once.
+    /// The metrics that are counted from delivery records and not in this reading. A failed reading has no values of the server, so what
+    /// has arrived since the poll counts at once.
     #[must_use]
     pub fn record_metrics(&self) -> RecordMetrics {
         let since_failure = self.tally.records.as_ref().filter(|_| self.outcome.is_err());
@@ -95,8 +96,9 @@ impl Reading {
         self.has_all_series() && !self.snapshot().is_some_and(|snapshot| snapshot.repairs.hide_series())
     }
 
-    /// Returns true if everything that the server reported could be read, so that a series that the reading lacks was not reported, unless its
-    /// own value is invalid: the canonical metrics of such values are known ([`Snapshot::unknown_metrics`]), and the native families too.
+    /// Returns true if everything that the server reported could be read, so that a series that the reading lacks was not reported, unless
+    /// its own value is invalid: the canonical metrics of such values are known ([`Snapshot::unknown_metrics`]), and the native families
+    /// too.
     #[must_use]
     pub fn has_all_series(&self) -> bool {
         self.has_all_parts() && !self.native.memory_exceeded && !self.snapshot().is_some_and(|snapshot| snapshot.may_lack_series)

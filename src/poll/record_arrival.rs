@@ -1,7 +1,7 @@
 //! The arrival of a target's delivery records, which determines where its metrics of deliveries come from.
 //!
-//! The metrics that the mail server counts itself are used until the first record has arrived. From then on, those of deliveries are counted
-//! from the records. What the records may lack, such as received messages, is read from the server for ever if the server has it.
+//! The metrics that the mail server counts itself are used until the first record has arrived. From then on, those of deliveries are
+//! counted from the records. What the records may lack, such as received messages, is read from the server for ever if the server has it.
 
 use crate::config;
 use crate::model::vocabulary::DELIVERY_METRICS;

@@ -205,8 +205,8 @@ impl Target {
     /// Returns a reading as [`Self::reading`] does, but waits for at most `limit`. After that the target is down for this caller. Optional
     /// parts that would use up most of that time are cancelled, so that they do not take the target down.
     ///
-    /// A caller waits only briefly for a target that is known to fail. A target that waits for the concurrency limit is not down for that reason: the
-    /// caller gets its latest reading.
+    /// A caller waits only briefly for a target that is known to fail. A target that waits for the concurrency limit is not down for that
+    /// reason: the caller gets its latest reading.
     pub async fn reading_within(self: &Arc<Self>, limit: Duration) -> Arc<Reading> {
         let requested = Instant::now();
         if let Some(latest) = self.fresh_reading(requested) {

@@ -2,8 +2,8 @@
 //!
 //! # Written before the reading is published
 //!
-//! A total that is lower after a restart than what was exported before would count as a reset. The file is not synced, because a fleet would write many
-//! of them each second: a power failure can lose it, as if there was none.
+//! A total that is lower after a restart than what was exported before would count as a reset. The file is not synced, because a fleet
+//! would write many of them each second: a power failure can lose it, as if there was none.
 
 use super::target::PollMemory;
 use crate::config;

@@ -1,5 +1,5 @@
-//! The state of histograms that Postmeter measures itself, of deliveries and of its own work. They are collected as cumulative histograms, with
-//! explicit or exponential buckets.
+//! The state of histograms that Postmeter measures itself, of deliveries and of its own work. They are collected as cumulative histograms,
+//! with explicit or exponential buckets.
 //!
 //! They began when Postmeter began to measure, so their start time is right. This module sets the time of the reading, computes deltas if
 //! configured, leaves out exemplars that were exported before, and adds the end markers of histograms that are not measured any more.
@@ -114,7 +114,8 @@ impl MeasuredSeries {
         (start, before)
     }
 
-    /// The end markers of missing series, each with its metric, without points. The series are removed: a measured one is collected every time.
+    /// The end markers of missing series, each with its metric, without points. The series are removed: a measured one is collected every
+    /// time.
     fn end_markers(&mut self, time: u64) -> Vec<(Metric, Point)> {
         let generation = self.generation;
         let mut markers = Vec::new();

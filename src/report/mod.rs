@@ -18,9 +18,9 @@
 //!
 //! # End markers are one millisecond earlier
 //!
-//! Prometheus makes several series of a histogram or summary, and an end marker ends those of its own buckets or quantiles. If a series changes
-//! its bounds, its type, its scope or its unit, some of those that Prometheus has made of it end, and others continue. So the end markers of a
-//! reading have the old shape of a series and an earlier time than all of its points, and are exported before them: a point
+//! Prometheus makes several series of a histogram or summary, and an end marker ends those of its own buckets or quantiles. If a series
+//! changes its bounds, its type, its scope or its unit, some of those that Prometheus has made of it end, and others continue. So the end
+//! markers of a reading have the old shape of a series and an earlier time than all of its points, and are exported before them: a point
 //! that follows continues its series.
 //!
 //! # A clock that is set back
@@ -36,8 +36,8 @@
 //!
 //! # A reload can change what is counted
 //!
-//! Series that become visible with a part or a rule existed before, canonical counters can be sums of other series then, and a target can become
-//! another server under the same identity. Such counters begin again with an unknown start ([`Continuity`]).
+//! Series that become visible with a part or a rule existed before, canonical counters can be sums of other series then, and a target can
+//! become another server under the same identity. Such counters begin again with an unknown start ([`Continuity`]).
 //!
 //! # A delta covers every skipped reading
 //!

@@ -61,8 +61,8 @@ struct Baseline {
 }
 
 impl ScalarSeries {
-    /// Sets the times of all points, turns counters into deltas if configured, and adds the end markers of series that are missing. Counters of
-    /// some metrics of the snapshot continue after a restart of the server.
+    /// Sets the times of all points, turns counters into deltas if configured, and adds the end markers of series that are missing.
+    /// Counters of some metrics of the snapshot continue after a restart of the server.
     pub(super) fn update(
         &mut self,
         scopes: &mut [ScopeMetrics],
@@ -114,7 +114,8 @@ impl ScalarSeries {
         }
     }
 
-    /// Notes which metrics Postmeter counts from records. Returns those that it did until the reading before, and that the server counts now.
+    /// Notes which metrics Postmeter counts from records. Returns those that it did until the reading before, and that the server counts
+    /// now.
     fn update_record_source(&mut self, transition: &Transition) -> RecordMetrics {
         let from_records = transition.status.from_records;
         let before = self.from_records.replace((from_records, transition.time));
@@ -140,8 +141,8 @@ impl ScalarSeries {
         }
     }
 
-    /// Remembers a point of a metric, which has no points itself. Returns its start time and the base of its delta, which depend on the points
-    /// before.
+    /// Remembers a point of a metric, which has no points itself. Returns its start time and the base of its delta, which depend on the
+    /// points before.
     fn remember(
         &mut self,
         metric: &Metric,

@@ -1,8 +1,8 @@
 //! The report of Postmeter's own metrics.
 //!
-//! The SDK dates their points with the clock. A receiver may reject a request, with the metrics of all targets, if a point is not newer than the
-//! last one of its series. So these reports follow each other like the readings of a target, also if two are made within a millisecond
-//! or the clock is set back.
+//! The SDK dates their points with the clock. A receiver may reject a request, with the metrics of all targets, if a point is not newer
+//! than the last one of its series. So these reports follow each other like the readings of a target, also if two are made within a
+//! millisecond or the clock is set back.
 
 use super::transition::ReadingHistory;
 use super::{NativeReport, ReadingStatus, Report, UnixNanos};

@@ -35,7 +35,8 @@ pub(super) struct Transition {
     pub new_counts: NewCounts,
 }
 
-/// The counts of Postmeter that began anew: because the target was removed and added again, or because its records are split by other fields.
+/// The counts of Postmeter that began anew: because the target was removed and added again, or because its records are split by other
+/// fields.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct NewCounts {
     /// The errors and repairs of polls.
@@ -110,8 +111,8 @@ impl Transition {
         if decreased {
             return Some(self.status.counters_since.filter(|since| *since > last_read).unwrap_or(last_read));
         }
-        // A restarted counter may have passed its old value already. That is not noticed if the server's clock is behind: a start that is not
-        // after the last reading may as well be that of the same process, moved because the server's clock was set.
+        // A restarted counter may have passed its old value already. That is not noticed if the server's clock is behind: a start that is
+        // not after the last reading may as well be that of the same process, moved because the server's clock was set.
         self.restarted_at.filter(|since| *since > last_read)
     }
 }
@@ -188,8 +189,8 @@ impl ReadingHistory {
         if continuity == Continuity::OtherServer {
             self.counters_since = None;
         }
-        // Compared with the server's last report and not with Postmeter's clock, which may be behind the server's. A start that was reported
-        // before it had come by Postmeter's clock is no restart when it has come.
+        // Compared with the server's last report and not with Postmeter's clock, which may be behind the server's. A start that was
+        // reported before it had come by Postmeter's clock does not count as a restart when it has come.
         let restarted_at = status.counters_since.filter(|since| self.counters_since.is_some_and(|before| *since > before));
         self.counters_since = reported.or(self.counters_since);
         Transition { status, time, last_time, last_complete_time, exported_until, restarted_at, continuity, new_counts }

@@ -110,7 +110,7 @@ impl Receiver {
         Ok(Self { addr, sink, stop, task: Some(task) })
     }
 
-    /// Sets the limit of requests in bytes; `None` is no limit.
+    /// Sets the limit of requests in bytes; `None` means unlimited.
     pub fn accept_bytes(&self, bytes_max: Option<usize>) {
         self.sink.inbox().bytes_max = bytes_max;
     }

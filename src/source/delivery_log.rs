@@ -7,8 +7,8 @@ use crate::model::RecordPage;
 
 /// A delivery log that a server exposes. Collections do not poll it; it is followed on a timer of its own.
 ///
-/// The request's path contains `{start}` and `{end}`, the first and the last Unix second of the records, and `{rows}`, the number of rows of
-/// a page.
+/// The request's path contains `{start}` and `{end}`, the first and the last Unix second of the records, and `{rows}`, the number of rows
+/// of a page.
 #[derive(Debug)]
 pub struct DeliveryLogApi {
     /// The name in `parts:`, the request, its limits and hints. The reader of the request is not used.

@@ -1,5 +1,5 @@
-//! Mail systems. Each is a definition in a file: its requests, and rules that map its native series. A pure function reads a response body to
-//! metric families; everything else exists once, outside this module.
+//! Mail systems. Each is a definition in a file: its requests, and rules that map its native series. A pure function reads a response body
+//! to metric families; everything else exists once, outside this module.
 //!
 //! # Adding a mail system
 //!

@@ -33,8 +33,8 @@ pub struct Part {
     /// `true` if a server that has counted nothing has none of its own families. A response without any is then accepted, unless it has
     /// families of another known system; no rule applies to it.
     pub identity_is_optional: bool,
-    /// Families, or patterns of their names, that only a version with a known fault exposes: its counters have the names of other counters, so none of them is
-    /// mapped.
+    /// Families, or patterns of their names, that only a version with a known fault exposes: its counters have the names of other counters,
+    /// so none of them is mapped.
     pub misnaming_families: &'static [&'static str],
     /// For an optional part that changes only when the server restarts: the shortest time between two requests as long as no counter
     /// decreases. `None`: it is requested in each poll.
@@ -181,8 +181,8 @@ pub struct Request {
     pub content_type: &'static str,
     /// Statuses other than 200 whose body is a response, too: a server that is not ready reports why.
     pub statuses: &'static [u16],
-    /// OpenMetrics and UTF-8 names are preferred to the text format, if the server has them. The same metrics can have other names there, so
-    /// rules for those of the text format would not apply.
+    /// OpenMetrics and UTF-8 names are preferred to the text format, if the server has them. The same metrics can have other names there,
+    /// so rules for those of the text format would not apply.
     pub prefers_openmetrics: bool,
     /// Reads the families of a response.
     pub reader: Reader,

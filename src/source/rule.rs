@@ -5,7 +5,8 @@ use crate::model::{Attribute, Metric};
 /// Maps series of native families to points of one canonical metric.
 ///
 /// Names of families and values of labels can be patterns: `*` matches any text, `?` one character. A label that a series does not have is
-/// equal to an empty one. Values of a counter or an up-down counter that have the same attributes are added up; of a gauge the largest is taken.
+/// equal to an empty one. Values of a counter or an up-down counter that have the same attributes are added up; of a gauge the largest is
+/// taken.
 #[derive(Debug)]
 pub struct Rule {
     /// The names of the family in all versions of the server, or patterns. All families that match are added up.
@@ -26,8 +27,8 @@ pub struct Rule {
     pub scale: f64,
     /// `true` if a missing series means 0. It does not if anything of the response was unreadable.
     pub zero_when_absent: bool,
-    /// `true` if the rule is skipped once an earlier rule has produced the same point from a series: for a value that a server reports in two
-    /// places.
+    /// `true` if the rule is skipped once an earlier rule has produced the same point from a series: for a value that a server reports in
+    /// two places.
     pub fallback: bool,
     /// The calculation that turns the native value into the canonical one.
     pub transform: Transform,
@@ -48,11 +49,11 @@ pub struct AttributeSource {
     /// mapped.
     pub template: &'static [Piece],
     /// Pairs of a native and a canonical value. A native value can be a pattern; an equal value overrides patterns, of which the first one
-    /// that matches counts. If there are no pairs, the native value is used unchanged: for attributes without a closed set of values. A series
-    /// whose value is empty is not mapped then.
+    /// that matches counts. If there are no pairs, the native value is used unchanged: for attributes without a closed set of values. A
+    /// series whose value is empty is not mapped then.
     pub values: &'static [(&'static str, &'static str)],
-    /// The canonical value for native values that are not in the table, also of a label that the series does not have. `None`: such a series is
-    /// not mapped.
+    /// The canonical value for native values that are not in the table, also of a label that the series does not have. `None`: such a
+    /// series is not mapped.
     pub other: Option<&'static str>,
 }
 

@@ -32,8 +32,8 @@ pub struct Source {
     pub version: Option<(&'static str, &'static str)>,
     /// The family, or a pattern of names, whose value is the Unix time, in seconds, when the server's counters started.
     pub counters_since: Option<&'static str>,
-    /// The family, or a pattern of names, whose value is the Unix time, in seconds, when the server's process started. A later value resets every accumulated
-    /// counter.
+    /// The family, or a pattern of names, whose value is the Unix time, in seconds, when the server's process started. A later value resets
+    /// every accumulated counter.
     pub process_since: Option<&'static str>,
     /// The delivery log, if the server exposes one.
     pub delivery_log: Option<&'static DeliveryLogApi>,
@@ -113,7 +113,8 @@ impl Source {
         })
     }
 
-    /// Returns `true` if another version of the definition requests, reads and maps the same, so that the state of counters is valid for both.
+    /// Returns `true` if another version of the definition requests, reads and maps the same, so that the state of counters is valid for
+    /// both.
     #[must_use]
     pub fn counts_as(&self, other: &Self) -> bool {
         // The texts of the parts contain all that they are made of; readers cannot be compared otherwise.

@@ -36,8 +36,8 @@ impl Ticket {
         JsonPath::parse_single(self.value).ok()?.text_in(text).filter(|ticket| !ticket.is_empty())
     }
 
-    /// The value of the header that carries a ticket. The ticket is sent unchanged, because a server need not decode a cookie; only bytes that a
-    /// cookie cannot contain are encoded.
+    /// The value of the header that carries a ticket. The ticket is sent unchanged, because a server need not decode a cookie; only bytes
+    /// that a cookie cannot contain are encoded.
     #[must_use]
     pub fn cookie_header(&self, ticket: &str) -> String {
         format!("{}={}", self.cookie, percent_encoded(ticket, is_cookie_octet))

@@ -60,8 +60,8 @@ pub fn fill_placeholders(template: &str, start: i64, end: i64, offset: u64, zone
     filled
 }
 
-/// Returns `true` if a placeholder of the template is a date or a time without its offset from UTC, so that it means another time in another
-/// time zone.
+/// Returns `true` if a placeholder of the template is a date or a time without its offset from UTC, so that it means another time in
+/// another time zone.
 #[must_use]
 pub fn names_dates(template: &str) -> bool {
     let is_date = |placeholder: &str| {

@@ -39,8 +39,8 @@ impl AccessMetrics {
         self.token_last_used.record(at_seconds, &[KeyValue::new(TOKEN_NAME.key, name.to_owned())]);
     }
 
-    /// Records when the certificate of the pull endpoint expires, in Unix seconds. `None` is no certificate: there is no series then, or
-    /// 0 if there was a certificate before, because a series of a synchronous gauge cannot be removed.
+    /// Records when the certificate of the pull endpoint expires, in Unix seconds. `None` means without a certificate: there is no series
+    /// then, or 0 if there was a certificate before, because a series of a synchronous gauge cannot be removed.
     pub fn certificate(&self, not_after_seconds: Option<u64>) {
         let had_certificate = self.has_certificate.fetch_or(not_after_seconds.is_some(), Ordering::Relaxed);
         if had_certificate || not_after_seconds.is_some() {

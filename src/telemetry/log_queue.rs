@@ -1,7 +1,7 @@
 //! The queue of log lines. A separate thread writes them to standard error, so that a stalled reader blocks nothing else.
 //!
-//! `tracing-appender` is not used because its queue is limited in lines instead of bytes, its shutdown waits for a stalled reader, and it does
-//! not report when lines can be written again.
+//! `tracing-appender` is not used because its queue is limited in lines instead of bytes, its shutdown waits for a stalled reader, and it
+//! does not report when lines can be written again.
 
 use crate::net::{Escaped, Redactor};
 use parking_lot::{Condvar, Mutex, MutexGuard};

@@ -32,8 +32,8 @@ pub(super) fn dropped_lines() -> (u64, Option<Instant>) {
     QUEUE.get().map_or((0, None), |queue| (queue.dropped(), queue.last_drop()))
 }
 
-/// Writes the remaining log lines and then a final message, if there is one. Waits for a second at most, so that a stalled reader of standard
-/// error does not prevent the process from ending.
+/// Writes the remaining log lines and then a final message, if there is one. Waits for a second at most, so that a stalled reader of
+/// standard error does not prevent the process from ending.
 pub fn finish_log(message: Option<&str>) {
     if let Some(queue) = QUEUE.get() {
         queue.flush(FLUSH_MAX);

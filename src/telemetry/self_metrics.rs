@@ -10,7 +10,8 @@ use opentelemetry_sdk::metrics::{Instrument, Stream};
 /// Upper bounds of duration histograms in seconds, as the conventions for `http.server.request.duration` advise.
 const DURATION_SECONDS: [f64; 14] = [0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 7.5, 10.0];
 
-/// The largest number of series of a self-metric with an attribute whose values are not listed: routes with their status codes, tokens, errors.
+/// The largest number of series of a self-metric with an attribute whose values are not listed: routes with their status codes, tokens,
+/// errors.
 const OPEN_SERIES_MAX: usize = 300;
 
 /// The version of Postmeter.

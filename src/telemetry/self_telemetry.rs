@@ -205,8 +205,8 @@ impl SelfTelemetry {
         if let Some(logs) = logs {
             exports.spawn_blocking(move || logs.shutdown_with_timeout(SHUTDOWN_MAX));
         }
-        // Errors are ignored: an unreachable receiver was logged while Postmeter was running. The SDK's reader of metrics has a limit of its
-        // own, which is longer.
+        // Errors are ignored: an unreachable receiver was logged while Postmeter was running. The SDK's reader of metrics has a limit of
+        // its own, which is longer.
         let _ = timeout(SHUTDOWN_MAX, async { while exports.join_next().await.is_some() {} }).await;
     }
 }

@@ -2,9 +2,9 @@
 //!
 //! # One writer for canonical and native metrics
 //!
-//! The metrics of the SDK's registry are converted to [`SelectedFamilies`](crate::model::SelectedFamilies), with `job` and `instance` as labels. Native families get
-//! these two labels while they are written. So each format is implemented once, and a page of a million series needs no copy of
-//! them.
+//! The metrics of the SDK's registry are converted to [`SelectedFamilies`](crate::model::SelectedFamilies), with `job` and `instance` as
+//! labels. Native families get these two labels while they are written. So each format is implemented once, and a page of a million series
+//! needs no copy of them.
 //!
 //! # One walk over the series
 //!

@@ -8,8 +8,8 @@ use std::collections::HashSet;
 use std::hash::BuildHasher;
 
 impl ExpositionWriter<'_> {
-    /// Calls `write` for each series of a section's family, with the escaped names of its labels if some need escaping, and with the encoded
-    /// labels of the section, to which `encode` adds each. Ends early if `write` returns `None`.
+    /// Calls `write` for each series of a section's family, with the escaped names of its labels if some need escaping, and with the
+    /// encoded labels of the section, to which `encode` adds each. Ends early if `write` returns `None`.
     pub(super) fn each_series(
         &mut self,
         (section, family): &OfSection<'_>,

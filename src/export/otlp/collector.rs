@@ -8,8 +8,8 @@
 //! # A reading is exported once
 //!
 //! If the push interval is shorter than a target's `min_interval`, the target is left out until it is polled again: a point has the time
-//! of its reading, and receivers may reject a point that they have already. Counts of delivery records, which exist only in this process, are
-//! exported once more with the latest reading when the process stops, and when a reload ends their series.
+//! of its reading, and receivers may reject a point that they have already. Counts of delivery records, which exist only in this process,
+//! are exported once more with the latest reading when the process stops, and when a reload ends their series.
 //!
 //! # A reload applies to the next collection
 //!

@@ -120,7 +120,8 @@ impl LogsSender {
         self.telemetry.export.exported_records(rejected, Some(error));
     }
 
-    /// Logs a problem when it starts or changes, and when it ends. Skipped records are logged each time up to a limit, because they are lost.
+    /// Logs a problem when it starts or changes, and when it ends. Skipped records are logged each time up to a limit, because they are
+    /// lost.
     fn log_result(&mut self, target: &str, result: &Result<PartialSuccess, SendError>, records: u64, retry: RetryDecision) {
         match result {
             Ok(PartialSuccess { rejected: 0, message }) if message.trim().is_empty() => self.log_end(target),

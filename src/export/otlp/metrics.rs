@@ -79,7 +79,8 @@ fn identity_field(identity: &Identity) -> Vec<u8> {
     encoded_resource(identity.attributes().filter(|(key, _)| Identity::IN_LABELS.contains(key)))
 }
 
-/// Encodes the fields of a `ResourceMetrics` before its scopes, as they are encoded for each push: nearly all attributes are strings, and need no copy.
+/// Encodes the fields of a `ResourceMetrics` before its scopes, as they are encoded for each push: nearly all attributes are strings, and
+/// need no copy.
 fn encoded_resource<'a>(attributes: impl Iterator<Item = (&'a str, &'a str)>) -> Vec<u8> {
     let mut resource = Vec::with_capacity(RESOURCE_BYTES);
     for (key, text) in attributes {
@@ -219,8 +220,8 @@ impl<'a> TargetCursor<'a> {
         Self { resource: &metrics.resource, identity: &metrics.identity, canonical, canonical_ends, native }
     }
 
-    /// Writes all end markers, then all points. The end markers are earlier: a receiver would reject a sample that is older than the last one of
-    /// its series, also of `target_info`, which Prometheus derives from all of them.
+    /// Writes all end markers, then all points. The end markers are earlier: a receiver would reject a sample that is older than the last
+    /// one of its series, also of `target_info`, which Prometheus derives from all of them.
     fn write(&mut self, writer: &mut MetricsRequestWriter) -> Result<(), RequestFull> {
         write_scopes(&mut self.canonical_ends, writer, self.resource)?;
         self.native.write_ends(writer, self.resource)?;

@@ -1,7 +1,7 @@
 //! Encodes native families as OTLP, directly from the body that they were read from.
 //!
-//! The mapping follows the Prometheus compatibility specification of OpenTelemetry: a counter becomes a cumulative monotonic sum, an info or
-//! a stateset a sum that is not monotonic, a family without a type a gauge; `prometheus.type` keeps the original type. NaN samples are
+//! The mapping follows the Prometheus compatibility specification of OpenTelemetry: a counter becomes a cumulative monotonic sum, an info
+//! or a stateset a sum that is not monotonic, a family without a type a gauge; `prometheus.type` keeps the original type. NaN samples are
 //! omitted, because a point without a value would end its series.
 
 use super::metric_header::MetricHeader;

@@ -60,8 +60,8 @@ impl SendError {
         }
     }
 
-    /// The difference between errors of one type that an operator handles differently, such as a refused connection and an expired certificate.
-    /// It is the same for each occurrence of a cause.
+    /// The difference between errors of one type that an operator handles differently, such as a refused connection and an expired
+    /// certificate. It is the same for each occurrence of a cause.
     #[must_use]
     pub fn cause(&self) -> String {
         match self {

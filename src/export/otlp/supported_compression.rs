@@ -39,8 +39,8 @@ impl SupportedCompression {
 
     /// Returns the compression with which a rejected request is sent once more. `None` if another compression would not help.
     ///
-    /// A receiver that does not know zstd may report it, or may try to decode the compressed bytes and respond with 400. Once it has accepted
-    /// zstd, such a response is about the request.
+    /// A receiver that does not know zstd may report it, or may try to decode the compressed bytes and respond with 400. Once it has
+    /// accepted zstd, such a response is about the request.
     pub(crate) fn after_rejection(&self, rejected: Compression, error: &SendError) -> Option<Compression> {
         let is_confirmed = self.0.lock().is_confirmed;
         match (rejected, error) {

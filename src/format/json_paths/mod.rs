@@ -3,9 +3,9 @@
 //! # Missing values stay missing
 //!
 //! A missing member, null, an empty text and a dash result in no series, never in 0. A value that is not a number makes every sum that
-//! includes it unknown: the series has the value NaN. A label that is a list or an object makes all series unknown that have the element's other
-//! labels, and all canonical points of rules that depend on that label: each of them may lack this element. Unknown series invalidate their
-//! canonical points, and are not among the native metrics.
+//! includes it unknown: the series has the value NaN. A label that is a list or an object makes all series unknown that have the element's
+//! other labels, and all canonical points of rules that depend on that label: each of them may lack this element. Unknown series invalidate
+//! their canonical points, and are not among the native metrics.
 //!
 //! # Limits
 //!

@@ -26,8 +26,8 @@ impl JsonPath {
     /// Parses a path that may select any number of nodes.
     ///
     /// # Errors
-    /// Returns one line about the problem. Besides invalid syntax, a path is refused if it is longer than [`PATH_BYTES_MAX`], or if its cost
-    /// can grow faster than the document: with two `..`, with `$` in a filter, or with many selectors.
+    /// Returns one line about the problem. Besides invalid syntax, a path is refused if it is longer than [`PATH_BYTES_MAX`], or if its
+    /// cost can grow faster than the document: with two `..`, with `$` in a filter, or with many selectors.
     pub fn parse(text: &str) -> Result<Self, String> {
         if text.len() > PATH_BYTES_MAX {
             return Err(format!("the path is longer than {PATH_BYTES_MAX} bytes"));

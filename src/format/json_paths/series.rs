@@ -147,8 +147,8 @@ impl Each {
         Ok(Self::Nodes { path, lists })
     }
 
-    /// Checks that the nodes fit to the labels: `has_key` is true if one of them is the node's name, `names` are their names, and `zeros` are
-    /// the labels of series that are 0 if no node has them.
+    /// Checks that the nodes fit to the labels: `has_key` is true if one of them is the node's name, `names` are their names, and `zeros`
+    /// are the labels of series that are 0 if no node has them.
     ///
     /// # Errors
     /// Returns one line about the contradiction.

@@ -235,8 +235,8 @@ impl<'b, 'a> Reader<'b, 'a> {
             }
             _ => {}
         }
-        // In OpenMetrics, `x_total` belongs to the counter `x` and `x_info` to the info `x`, while `x_created` is not a value of `x`. Servers
-        // use the suffixes of values in the text format, too.
+        // In OpenMetrics, `x_total` belongs to the counter `x` and `x_info` to the info `x`, while `x_created` is not a value of `x`.
+        // Servers use the suffixes of values in the text format, too.
         let kind_suffix = sample_suffix(self.kind);
         if !kind_suffix.is_empty() && suffix == Some(kind_suffix) && !self.has_suffix && self.out.series_of_family() == 0 {
             // From here on the family has the name with the suffix, and another one can have the name without.

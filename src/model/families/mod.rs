@@ -3,8 +3,8 @@
 //! # Positions, not copies
 //!
 //! A poll can return a million series. Names, labels and help texts are positions in the body, which is kept once, without what no family
-//! uses; repaired text is appended in a second buffer. A reading therefore costs 8 bytes per label and 16 bytes per sample in addition to its body, and it can be
-//! kept, shared and sent without a lifetime.
+//! uses; repaired text is appended in a second buffer. A reading therefore costs 8 bytes per label and 16 bytes per sample in addition to
+//! its body, and it can be kept, shared and sent without a lifetime.
 //!
 //! # Limits for every format
 //!

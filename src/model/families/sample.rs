@@ -34,7 +34,8 @@ pub enum Value<'a> {
 }
 
 impl Value<'_> {
-    /// Returns true if a receiver that stores one series per number, bucket and quantile has every series of the value before for this value, too.
+    /// Returns true if each number, bucket and quantile of the value before is in this value, too. A receiver that stores one series for
+    /// each of them then has none to end.
     #[must_use]
     #[inline]
     pub fn has_series_of(&self, before: &Self) -> bool {

@@ -52,8 +52,8 @@ impl<'a> SelectedFamily<'a> {
         self.slices.kind
     }
 
-    /// Returns true if the start that the server reports is not that of the family's counters: the server reports another type, as of counters of
-    /// another program, or restores them after a restart.
+    /// Returns true if the start that the server reports is not that of the family's counters: another program counts them, so that the
+    /// server reports another type, or the server restores them after a restart.
     #[must_use]
     pub fn has_own_start(&self) -> bool {
         self.slices.has_own_start

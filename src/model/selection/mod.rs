@@ -35,8 +35,8 @@ pub struct SelectedFamilies {
     prefix: String,
     /// The number of selected series.
     pub kept: u64,
-    /// The number of series that are not selected: excluded, below the minimum value, unknown, invalid for the type of their family, or over the
-    /// limit.
+    /// The number of series that are not selected: excluded, below the minimum value, unknown, invalid for the type of their family, or
+    /// over the limit.
     pub dropped: u64,
     /// Repairs that the selection made.
     pub repairs: Repairs,

@@ -3,8 +3,8 @@
 //!
 //! # Two clocks
 //!
-//! They are of the server's clock, and readings of Postmeter's. A start that the reading before had already is no restart, however the two
-//! compare, and the exported start does not move to it. A start after its reading is ignored.
+//! They are of the server's clock, and readings of Postmeter's. A start that the reading before had already does not count as a restart,
+//! however the two compare, and the exported start does not move to it. A start after its reading is ignored.
 
 use super::DeltaBase;
 use crate::model::SampleRef;

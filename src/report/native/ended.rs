@@ -1,9 +1,9 @@
 //! Native series that ended: they were in the reading before and are missing now.
 //!
-//! Prometheus makes several series of a sample: one for each bucket or quantile, and the sum and the count. With some settings, their labels
-//! include the scope, the type and the unit. An end marker ends the series that Prometheus would make of a point with this shape. So a series
-//! needs one if any of this changes, although the series is still in the reading. All end markers are earlier than the points of the
-//! reading: they end what the points do not continue, and nothing else.
+//! Prometheus makes several series of a sample: one for each bucket or quantile, and the sum and the count. With some settings, their
+//! labels include the scope, the type and the unit. An end marker ends the series that Prometheus would make of a point with this shape. So
+//! a series needs one if any of this changes, although the series is still in the reading. All end markers are earlier than the points of
+//! the reading: they end what the points do not continue, and nothing else.
 
 use super::{has_reading_time, is_nan};
 use crate::model::{SamplePosition, SamplePositions, SampleRef, SelectedFamilies};
@@ -71,8 +71,8 @@ impl Iterator for EndedSamples<'_> {
     }
 }
 
-/// Returns true if a sample that is in the reading `before` and in the reading `now` needs an end marker of its old shape: it was exported with the
-/// time of its reading, and does not continue every series that Prometheus has made of it.
+/// Returns true if a sample that is in the reading `before` and in the reading `now` needs an end marker of its old shape: it was exported
+/// with the time of its reading, and does not continue every series that Prometheus has made of it.
 #[inline]
 pub(super) fn needs_end_marker(before: &SampleRef<'_>, now: &SampleRef<'_>, has_same_unit: bool) -> bool {
     let is_continued = !is_nan(now.value()) && has_same_unit && now.value().has_series_of(&before.value());
@@ -80,8 +80,8 @@ pub(super) fn needs_end_marker(before: &SampleRef<'_>, now: &SampleRef<'_>, has_
     !is_continued && now.timestamp().is_none() && has_reading_time(before)
 }
 
-/// Removes from `ended`, of the reading `last`, the series that Prometheus may continue with a new series of `native` whose sample has an explicit
-/// timestamp: the end marker could be later than that.
+/// Removes from `ended`, of the reading `last`, the series that Prometheus may continue with a new series of `native` whose sample has an
+/// explicit timestamp: the end marker could be later than that.
 pub(super) fn remove_continued(
     ended: &mut Vec<(u32, SamplePosition)>,
     last: &SelectedFamilies,

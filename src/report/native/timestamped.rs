@@ -92,7 +92,8 @@ impl TimestampedSample {
 }
 
 impl TimestampedSamples {
-    /// Returns true if a sample of this series was exported that is not older than this time, which is that of the reading or of its end markers.
+    /// Returns true if a sample of this series was exported that is not older than this time, which is that of the reading or of its end
+    /// markers.
     #[must_use]
     #[inline]
     pub fn is_ahead(&self, family: &SelectedFamily<'_>, sample: &SampleRef<'_>, time: UnixNanos) -> bool {
@@ -117,8 +118,8 @@ impl TimestampedSeries {
         self.exported.values_mut().for_each(|exported| (exported.start, exported.created, exported.value) = (None, None, None));
     }
 
-    /// Selects the samples of a successful reading that can be exported, and sets the bases of samples without timestamps whose series had one
-    /// before. `new_families` are the indices of families that the reading has newly.
+    /// Selects the samples of a successful reading that can be exported, and sets the bases of samples without timestamps whose series had
+    /// one before. `new_families` are the indices of families that the reading has newly.
     pub(super) fn select(
         &mut self,
         native: &SelectedFamilies,
@@ -205,7 +206,8 @@ impl TimestampedSeries {
         // The server's clock is wrong if a series begins after the reading.
         let created = reported.filter(|created| *created <= transition.time);
         let (decreased, is_difference_valid) = change.map_or((false, false), |change| (change.decreased, change.is_difference_valid));
-        // A restarted counter may have passed its old value already. The sample may be older than the start, if the two are of different clocks.
+        // A restarted counter may have passed its old value already. The sample may be older than the start, if the two are of different
+        // clocks.
         let is_known = reported.is_some() && last.as_ref().is_some_and(|last| last.created == reported);
         let began_anew = match &last {
             Some(last) => decreased || !is_known && created.is_some_and(|created| created > last.time),

@@ -1,4 +1,4 @@
-//! Checks the states of services: each needs a point for `up` and one for `down`, of which the alert about a service reads the second.
+//! Checks that the states of a service include both `up` and `down`: the alert about a service reads `down`.
 
 use crate::source::Rule;
 

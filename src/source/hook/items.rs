@@ -14,7 +14,8 @@ pub const NESTING_MAX: usize = 32;
 /// An item, or the problem with it.
 pub(super) type Item<'b> = Result<&'b [u8], String>;
 
-/// The items of a body: it is one JSON value, a list of values, or values in lines. If there is a path, each value has a list of items there.
+/// The items of a body: it is one JSON value, a list of values, or values in lines. If there is a path, each value has a list of items
+/// there.
 pub(super) fn items<'b>(body: &'b [u8], list: Option<&NodePath>) -> Vec<Item<'b>> {
     let body = body.trim_ascii();
     let mut items = Items { items: Vec::new(), list };
@@ -144,7 +145,7 @@ fn list_at<'b>(body: &'b [u8], path: &NodePath) -> Option<&'b [u8]> {
     text_at(body, path.names()).filter(|text| text.starts_with(b"["))
 }
 
-/// Returns `true` if a text closes the objects of a path, of which it is the end, and repeats none of the members of the path.
+/// Returns `true` if a text, which is the end of a value, closes the objects of a path and repeats none of the members of the path.
 fn is_rest_of_value(text: &[u8], path: Option<&NodePath>) -> bool {
     let names: Vec<&str> = path.into_iter().flat_map(NodePath::names).collect();
     let mut rest = text.trim_ascii_start();

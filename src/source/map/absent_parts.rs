@@ -4,8 +4,8 @@
 //! nothing, and the rest of the sum is too small. So a point to which an earlier response of such a part belongs is omitted until the part
 //! is back, or has been missing for [`OMITTED_AGE_MAX`], or a reload has removed it.
 //!
-//! A counter that may be the sum of a part which has not responded since Postmeter started is omitted, too, for the same time: all that the part
-//! has ever counted would be added to it in one interval when the part responds.
+//! A counter that may be the sum of a part which has not responded since Postmeter started is omitted, too, for the same time: all that the
+//! part has ever counted would be added to it in one interval when the part responds.
 
 use super::omitted::OMITTED_AGE_MAX;
 use crate::model::{Kind, unix_seconds};

@@ -1,12 +1,12 @@
 //! Totals of an earlier process: counters that Postmeter adds up itself continue after it was restarted.
 //!
-//! Without them, such a counter falls at a restart to what the server reports now, and a receiver that takes the fall for a reset counts that
-//! once more.
+//! Without them, such a counter falls at a restart to what the server reports now, and a receiver that takes the fall for a reset counts
+//! that once more.
 //!
 //! # Nothing is counted twice
 //!
-//! Events between the last poll of the earlier process and the first one of this process are counted only if they are known not to be part of
-//! the earlier total: those of a later window.
+//! Events between the last poll of the earlier process and the first one of this process are counted only if they are known not to be part
+//! of the earlier total: those of a later window.
 
 use super::Context;
 use super::totals::{TOTALS_MAX, Totals};
@@ -204,8 +204,8 @@ impl CarriedTotals {
 }
 
 impl FirstMapping {
-    /// Computes the part of a total that is not in the first value of this process. Events since the earlier process are lost if the value may
-    /// contain others that were counted before.
+    /// Computes the part of a total that is not in the first value of this process. Events since the earlier process are lost if the value
+    /// may contain others that were counted before.
     fn part_before(&self, total: f64, value: f64, carry: Carry) -> Option<Before> {
         match carry {
             Carry::Always if self.is_new_window => Some(Before::Added(total)),

@@ -147,8 +147,8 @@ impl CounterMemory {
         (whole > 0.0 && (0.0..=whole).contains(&part)).then_some(part / whole)
     }
 
-    /// Adds the increases of this poll, and returns the sum of all increases of a rule's point; `None` before its first series. `values` are the
-    /// values of its series, by their identities; an invalid one is NaN.
+    /// Adds the increases of this poll, and returns the sum of all increases of a rule's point; `None` before its first series. `values`
+    /// are the values of its series, by their identities; an invalid one is NaN.
     ///
     /// If the response `may_lack_series`, because something was unreadable, a series that it lacks keeps its last value. Otherwise it would
     /// be a new series in the next poll, and its whole value would be added again.

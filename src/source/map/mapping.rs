@@ -269,7 +269,8 @@ impl<'a> Mapping<'a> {
     }
 }
 
-/// Returns `true` if the decrease of a series that the rule takes may be a restart. Counters that are accumulated or rebased continue after one.
+/// Returns `true` if the decrease of a series that the rule takes may be a restart. Counters that are accumulated or rebased continue after
+/// one.
 fn is_summand(rule: &Rule) -> bool {
     matches!(rule.metric.kind, Kind::Counter | Kind::Histogram) && rule.transform != Transform::Rebase
 }

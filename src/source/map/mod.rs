@@ -124,8 +124,8 @@ pub fn map_to_canonical(source: &Source, read: &[(&'static Part, Families)], mem
     mapping.finish(source)
 }
 
-/// Returns `true` if a part was read whose rules apply. Without any family of its own, a response does not show that it comes from this mail
-/// system, and what is missing in it is not 0.
+/// Returns `true` if a part was read whose rules apply. Without any family of its own, a response does not show that it comes from this
+/// mail system, and what is missing in it is not 0.
 fn has_own_families(part: &Part, read: &[(&'static Part, Families)]) -> bool {
     let mut pages = read.iter().filter(|(other, _)| other.name == part.name).map(|(_, families)| families).peekable();
     pages.peek().is_some() && (!part.identity_is_optional || pages.any(|families| part.identifies(families)))

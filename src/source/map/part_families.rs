@@ -85,8 +85,8 @@ impl<'a> PartFamilies<'a> {
         self.has_unreadable || self.contradicted.iter().any(|name| rule.reads(name))
     }
 
-    /// Returns `true` if a series that was not readable may belong to any point of the rule, because the rule depends on a label of which it has an
-    /// unknown value.
+    /// Returns `true` if a series that was not readable may belong to any point of the rule, because the rule depends on a label of which
+    /// it has an unknown value.
     pub(super) fn has_unknown_label_of(&self, rule: &Rule) -> bool {
         self.unknown_labels.iter().any(|(family, label)| rule.reads(family) && rule.depends_on(label))
     }

@@ -1,4 +1,4 @@
-//! The start of a server's process, which an infrequent part reports, and what it shows of accumulated counters.
+//! The start of a server's process, reported by an infrequent part. It shows whether accumulated counters restarted.
 
 use super::CounterMemory;
 use super::reported_start::ReportedStart;

@@ -7,9 +7,9 @@ const EARLIER_MAX: usize = 64;
 
 /// The start of a server's counters or of its process, as reported.
 ///
-/// A later start alone is not a restart: exporters calculate it from the time of the host's boot, which moves when the clock is set. As in a
-/// report, it is one if it is later than the last reading. The two are of different clocks, so if the server's is wrong, a restart is found
-/// only when a counter falls.
+/// A later start alone is not a restart: exporters calculate it from the time of the host's boot, which moves when the clock is set. As in
+/// a report, it is one if it is later than the last reading. The two are of different clocks, so if the server's is wrong, a restart is
+/// found only when a counter falls.
 ///
 /// A start that returns is not a restart either: several processes respond in turn at the same address, each with its own counters.
 #[derive(Clone, Debug, Default)]
@@ -39,8 +39,8 @@ impl ReportedStart {
         self.since.is_none()
     }
 
-    /// Stores the start that the poll at `now` reports. Returns `true` if the server has restarted. `has_fallen`: a counter is lower than in
-    /// the poll before, which is not a restart by itself.
+    /// Stores the start that the poll at `now` reports. Returns `true` if the server has restarted. `has_fallen`: a counter is lower than
+    /// in the poll before, which is not a restart by itself.
     pub(super) fn update(&mut self, since: Option<SystemTime>, now: SystemTime, has_fallen: bool) -> bool {
         let Some(reported) = since else { return false };
         let is_new = self.reported != since;

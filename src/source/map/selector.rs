@@ -93,8 +93,8 @@ impl Rule {
         !self.when.iter().any(is_other) && !self.unless.iter().any(has)
     }
 
-    /// Returns the sets of attributes that a point of the rule can have, at most [`POINTS_PER_METRIC_MAX`]. All its labels must be mapped by
-    /// tables.
+    /// Returns the sets of attributes that a point of the rule can have, at most [`POINTS_PER_METRIC_MAX`]. All its labels must be mapped
+    /// by tables.
     pub(super) fn possible_attributes(&self) -> Vec<Attributes> {
         self.from.iter().fold(vec![self.fixed_attributes()], |sets, from| {
             let values = || from.values.iter().map(|(_, value)| *value).chain(from.other);

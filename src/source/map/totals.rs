@@ -51,7 +51,8 @@ impl Totals {
         file.to_string().into_bytes()
     }
 
-    /// Returns the totals; none if they are those of another server. Counters that do not exist any more are omitted. Returns `None` if the file is damaged.
+    /// Returns the totals; none if they are those of another server. Counters that do not exist any more are omitted. Returns `None` if the
+    /// file is damaged.
     #[must_use]
     pub fn decode(server: &str, bytes: &[u8]) -> Option<Self> {
         let file: Value = serde_json::from_slice(bytes).ok()?;

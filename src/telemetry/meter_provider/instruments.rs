@@ -2,8 +2,8 @@
 //!
 //! # Callbacks only read
 //!
-//! The reading is awaited before the SDK collects. A callback does no I/O, waits only for a lock that is held briefly, creates no instruments
-//! (that deadlocks in opentelemetry_sdk 0.33.1) and never panics (that would disable the provider permanently).
+//! The reading is awaited before the SDK collects. A callback does no I/O, waits only for a lock that is held briefly, creates no
+//! instruments (that deadlocks in opentelemetry_sdk 0.33.1) and never panics (that would disable the provider permanently).
 
 use super::{SCOPE, SharedReader};
 use crate::model::{Kind, Metric, Number, Point, vocabulary};

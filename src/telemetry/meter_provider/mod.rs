@@ -11,9 +11,10 @@
 //!
 //! # Instruments are created for the points that there are
 //!
-//! The SDK allocates memory for all series that an instrument may have when it is created, and a collection costs time for every instrument.
-//! A target reports few of the metrics that its system can have, and a provider cannot change its limits. So the provider is made with the
-//! instruments and limits that the points need, and made anew when they need more. Observable instruments have no state that would be lost.
+//! The SDK allocates memory for all series that an instrument may have when it is created, and a collection costs time for every
+//! instrument. A target reports few of the metrics that its system can have, and a provider cannot change its limits. So the provider is
+//! made with the instruments and limits that the points need, and made anew when they need more. Observable instruments have no state that
+//! would be lost.
 //!
 //! # Attributes
 //!
@@ -22,8 +23,8 @@
 //!
 //! # Times
 //!
-//! The times that the SDK sets are those of the collection, not of the reading. `report` replaces them for the push. The pull has start times
-//! that are known without earlier readings.
+//! The times that the SDK sets are those of the collection, not of the reading. `report` replaces them for the push. The pull has start
+//! times that are known without earlier readings.
 
 mod counter_starts;
 mod families;

@@ -3,7 +3,8 @@
 use super::*;
 use crate::model::SampleRef;
 
-/// Returns each series as `name{label=value} value`, with its timestamp after `@` and its start time in seconds after `since`; then the repairs.
+/// Returns each series as `name{label=value} value`, with its timestamp after `@` and its start time in seconds after `since`; then the
+/// repairs.
 fn summarize_as(format: Option<TextFormat>, text: &str) -> String {
     let families = read_as(format, LastLine::MustEnd, text.to_owned()).unwrap();
     let summarize = |name: &str, sample: SampleRef<'_>| {

@@ -113,7 +113,7 @@ impl<'a> Comparison<'a> {
         if !last.ended && needs_end_marker(&before_sample, &now_sample, pair.has_same_unit) {
             self.ended.push((pair.last_index as u32, before.1));
         }
-        // The value of another server is no base for this one: the series is as new as those that the last reading lacked.
+        // A delta cannot be relative to the value of another server: the series is as new as those that the last reading lacked.
         if !pair.is_cumulative || !pair.transition.is_same_server() {
             return;
         }

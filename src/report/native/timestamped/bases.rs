@@ -65,8 +65,8 @@ impl ComparedSeries<'_> {
 }
 
 impl TimestampedSeries {
-    /// Takes over the base of a series whose sample has a timestamp now and had none before. If the sample cannot be exported, the base stays
-    /// the last exported sample.
+    /// Takes over the base of a series whose sample has a timestamp now and had none before. If the sample cannot be exported, the base
+    /// stays the last exported sample.
     pub(super) fn take_base(&mut self, key: SeriesKey, compared: &ComparedSeries<'_>, index: SeriesIndex) {
         if let Some(last) = compared.last_sample(index)
             && self.exported.get(&key).is_none_or(|exported| exported.time < last.time)
@@ -75,8 +75,8 @@ impl TimestampedSeries {
         }
     }
 
-    /// Hands over the base of a series whose sample has no timestamp now, if its last exported sample had one. While that one is ahead of the
-    /// reading, the series is not exported and the base is kept.
+    /// Hands over the base of a series whose sample has no timestamp now, if its last exported sample had one. While that one is ahead of
+    /// the reading, the series is not exported and the base is kept.
     pub(super) fn hand_over_base(
         &mut self,
         key: SeriesKey,

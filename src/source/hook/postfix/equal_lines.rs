@@ -102,7 +102,7 @@ mod tests {
             // A rotation within a moment.
             (true, ["21", "21", "22"], [1, 2, 0]),
             (false, ["22", "22", "21"], [1, 2, 3]),
-            // The lines of another host were the last ones, so this is no rotation.
+            // The lines of another host were the last ones, so this does not count as a rotation.
             (true, ["22", "22", "23"], [3, 4, 0]),
             (true, ["22", "22", "23"], [0, 1, 0]),
         ] {

@@ -195,7 +195,8 @@ fn reply_and_envelope(text: &str) -> (&str, Option<&str>, Option<&str>) {
     (text.trim_end_matches(';'), sender, recipient)
 }
 
-/// The text after `proxy-reject: `, such as `END-OF-MESSAGE: TEXT; from=<S> to=<R> proto=ESMTP helo=<H>`. The text is the reply of the filter.
+/// The text after `proxy-reject: `, such as `END-OF-MESSAGE: TEXT; from=<S> to=<R> proto=ESMTP helo=<H>`. The text is the reply of the
+/// filter.
 fn filter_rejection(text: &str) -> Option<Rejection<'_>> {
     let (place, rest) = text.split_once(": ")?;
     let (text, sender, recipient) = reply_and_envelope(rest);

@@ -1,8 +1,8 @@
 //! The log of Postfix: lines in, items out, without I/O. The section `hook` of the definition makes records of the items, as of any others.
 //!
-//! The facts of a delivery are in several lines: the client in one of smtpd, sender and size in one of qmgr, the outcome in one of the delivery
-//! agent. They are joined by queue id. The identity of a record depends on its own line only, so that it is the same whatever was read
-//! before.
+//! The facts of a delivery are in several lines: the client in one of smtpd, sender and size in one of qmgr, the outcome in one of the
+//! delivery agent. They are joined by queue id. The identity of a record depends on its own line only, so that it is the same whatever was
+//! read before.
 
 mod equal_lines;
 mod line;
@@ -290,7 +290,8 @@ fn put_message(item: &mut Map<String, Value>, message: &Message) {
     put(item, "origin", message.origin.unwrap_or_default());
 }
 
-/// Returns the number of times that a message was written, and the message: rsyslog writes `message repeated N times: [ MESSAGE]` for equal ones (`$RepeatedMsgReduction on`).
+/// Returns the number of times that a message was written, and the message: rsyslog writes `message repeated N times: [ MESSAGE]` for equal
+/// ones (`$RepeatedMsgReduction on`).
 fn repeated(message: &str) -> (u32, &str) {
     let unfolded = || {
         let (times, message) = message.strip_prefix("message repeated ")?.split_once(" times: [")?;

@@ -1,10 +1,11 @@
-//! Searches text that contains addresses. The local part of an address may be quoted and contain any text, such as the rest of a line, which
-//! strangers choose.
+//! Searches text that contains addresses. The local part of an address may be quoted and contain any text, such as the rest of a line,
+//! which strangers choose.
 
 /// The beginning of an address whose local part is quoted.
 const QUOTED_ADDRESS: &str = "<\"";
 
-/// Returns the text before and after `separator`, where it is not in a quoted local part (`info_log_address_format = external`, the default).
+/// Returns the text before and after `separator`, where it is not in a quoted local part (`info_log_address_format = external`, the
+/// default).
 pub(super) fn split_once_outside_quotes<'t>(text: &'t str, separator: &str) -> Option<(&'t str, &'t str)> {
     let mut from = 0;
     loop {

@@ -30,8 +30,8 @@ pub(super) enum SyslogTime {
 }
 
 impl SyslogTime {
-    /// The time, given the zone and the present time: a time without a year, or in the hour that is repeated when summer time ends, is the last
-    /// one that is not in the future.
+    /// The time, given the zone and the present time: a time without a year, or in the hour that is repeated when summer time ends, is the
+    /// last one that is not in the future.
     pub(super) fn resolve(self, zone: &TimeZone, now: Timestamp) -> Option<Timestamp> {
         let (year, month, day, time) = match self {
             Self::Absolute(time) => return Some(time),

@@ -128,8 +128,8 @@ impl VerificationKey {
 }
 
 impl SignatureScheme {
-    /// Returns `true` if another credential is required beside the signature: the signature does not cover the body, or the system signs the
-    /// requests of others with the same key.
+    /// Returns `true` if another credential is required beside the signature: the signature does not cover the body, or the system signs
+    /// the requests of others with the same key.
     #[must_use]
     pub const fn needs_secret(&self) -> bool {
         matches!(self.form, Form::BodyToken | Form::RsaHeader { .. })

@@ -14,8 +14,8 @@ use std::borrow::Cow;
 use std::collections::HashMap;
 
 impl Mapping<'_> {
-    /// Replaces a total by the largest values of a detail, and one more point with the rest, so that the sum stays the same. If the total is
-    /// unknown because of an invalid value, the rest is, and is omitted: an invalid value does not make the others unknown.
+    /// Replaces a total by the largest values of a detail, and one more point with the rest, so that the sum stays the same. If the total
+    /// is unknown because of an invalid value, the rest is, and is omitted: an invalid value does not make the others unknown.
     pub(in crate::source::map) fn apply_detail(&mut self, rule: &'static Rule, label: &str, detail: &Detail, families: &PartFamilies<'_>) {
         let mut series = self.series(rule, families).peekable();
         let fixed = rule.fixed_attributes();

@@ -6,8 +6,8 @@ use crate::source::Rule;
 use std::collections::HashMap;
 
 impl Mapping<'_> {
-    /// Returns the points that earlier rules have produced, by identity: `true` if the value is valid. A fallback replaces only invalid ones,
-    /// and those that are 0 because their series are missing.
+    /// Returns the points that earlier rules have produced, by identity: `true` if the value is valid. A fallback replaces only invalid
+    /// ones, and those that are 0 because their series are missing.
     pub(super) fn earlier_points(&self, rule: &Rule) -> HashMap<u64, bool> {
         let histograms = self.snapshot.histograms.iter().filter(|(metric, ..)| *metric == rule.metric);
         let histograms = histograms.map(|(metric, attributes, _)| (identity_of_point(metric, attributes), true));

@@ -47,8 +47,8 @@ impl Mapping<'_> {
         }
         snapshot.continued.metrics = source.continued_metrics();
         if !snapshot.continued.metrics.is_empty() {
-            // These counters continue after a restart, so a later start is not theirs. Restored ones contain what was counted before the first
-            // start, too.
+            // These counters continue after a restart, so a later start is not theirs. Restored ones contain what was counted before the
+            // first start, too.
             if !source.rules().any(|(_, rule)| rule.transform == Transform::Rebase) {
                 memory.first_counters_since = memory.first_counters_since.or(snapshot.counters_since);
             }

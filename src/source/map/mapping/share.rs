@@ -36,8 +36,8 @@ fn sum(samples: &[SampleRef<'_>]) -> Option<f64> {
     samples.iter().map(|sample| sample.number()).reduce(|sum, number| Some(sum? + number?))?
 }
 
-/// The sum of the series of the whole, and their number. Conditions of the rule apply to those labels that a series of the whole has, unless
-/// the whole is the family that the rule reads: it then selects a part of it.
+/// The sum of the series of the whole, and their number. Conditions of the rule apply to those labels that a series of the whole has,
+/// unless the whole is the family that the rule reads: it then selects a part of it.
 fn sum_of_whole(rule: &'static Rule, whole: &str, families: &PartFamilies<'_>) -> Option<(f64, usize)> {
     let is_own = rule.families.contains(&whole);
     let mut seen = HashSet::new();

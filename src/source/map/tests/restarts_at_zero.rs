@@ -18,7 +18,7 @@ fn a_counter_that_restarts_at_0_is_0() {
             ("c{q=\"a\"} 151", "mail.complaints 151"),
             ("c{q=\"b\"} 2", "!incomplete_sum 1"),
             ("c{q=\"a\"} 152;c{q=\"b\"} 2", "mail.complaints 154"),
-            // It is no restart if a value is invalid.
+            // An invalid value does not count as a restart.
             ("c{q=\"a\"} 153;c{q=\"b\"} -1", "!out_of_range 1"),
             ("c{q=\"a\"} 153", "!incomplete_sum 1"),
         ],

@@ -71,7 +71,8 @@ pub fn read_queue(body: String) -> Result<Families, ReadError> {
     })
 }
 
-/// Reads `servicestatus`, the services that are enabled, and monitored by WHM (`enabled` and `monitored` in the documentation of WHM API 1).
+/// Reads `servicestatus`, the services that are enabled, and monitored by WHM (`enabled` and `monitored` in the documentation of WHM API
+/// 1).
 ///
 /// # Errors
 /// See [`read_complete`].

@@ -196,8 +196,8 @@ impl<'a> LineChecker<'a> {
         }
     }
 
-    /// Distrusts families that continue after their block, if at most one family that occurs once is in between: a name may have interrupted
-    /// the family, and which of its series belong to the name is unknown.
+    /// Distrusts families that continue after their block, if at most one family that occurs once is in between: a name may have
+    /// interrupted the family, and which of its series belong to the name is unknown.
     fn distrust_interrupted_families(&mut self) {
         // The number of families that occur once, among the first N blocks.
         let mut single = Vec::with_capacity(self.blocks.len() + 1);

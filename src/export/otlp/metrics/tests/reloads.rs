@@ -51,7 +51,7 @@ fn counters_of_another_server_do_not_continue() {
 }
 
 #[test]
-fn samples_with_timestamps_of_another_server_are_no_differences() {
+fn samples_with_timestamps_have_no_delta_to_those_of_another_server() {
     let sample = |value: u64, at: u64| -> &'static str { Box::leak(format!("# TYPE a counter\na {value} {at}000\n").into_boxed_str()) };
     let readings = [(At(10, sample(100, 8)), &[][..]), (At(20, sample(110, 18)), &["a{} +10 @8"])];
     let others = [(Changed(OtherServer), &[][..]), (At(30, sample(5000, 28)), &[]), (At(40, sample(5001, 38)), &["a{} +1 @28"])];

@@ -47,7 +47,8 @@ pub(super) enum Step {
     Good(&'static str),
     /// A successful reading; the server reports when its counters started.
     Since(u64, &'static str),
-    /// The same, without small values of the counter `c`, with the gauge `r` treated as a counter, and with the counter `s` restored after restarts.
+    /// The same, without small values of the counter `c`, with the gauge `r` treated as a counter, and with the counter `s` restored after
+    /// restarts.
     Chosen(u64, &'static str),
     /// A successful reading with an invalid value of a canonical counter.
     Invalid(&'static str),
