@@ -33,6 +33,8 @@ pub(crate) struct QueuedRequest {
     pub storage: Storage,
     /// The unsent parts, if the request was split.
     parts: VecDeque<ExportRequest>,
+    /// A part was removed: it was accepted, or is lost.
+    has_removed_parts: bool,
     age: Age,
 }
 
@@ -55,13 +57,13 @@ impl QueuedRequest {
     pub(crate) fn in_memory(key: RequestKey, request: ExportRequest, queued_at: SystemTime) -> Self {
         let age = Age { before: Duration::ZERO, since: Instant::now() };
         let (points, len) = (request.points, request.body.len());
-        Self { key, points, len, queued_at, storage: Storage::Memory(request.body), parts: VecDeque::new(), age }
+        Self { key, points, len, queued_at, storage: Storage::Memory(request.body), parts: VecDeque::new(), has_removed_parts: false, age }
     }
 
     /// A request that an earlier run left in the spool.
     pub(crate) fn in_spool(key: RequestKey, points: u64, len: usize, queued_at: SystemTime) -> Self {
         let age = Age { before: queued_at.elapsed().unwrap_or_default(), since: Instant::now() };
-        Self { key, points, len, queued_at, storage: Storage::Spool, parts: VecDeque::new(), age }
+        Self { key, points, len, queued_at, storage: Storage::Spool, parts: VecDeque::new(), has_removed_parts: false, age }
     }
 
     /// Returns true if the request was queued at least `age_max` ago.
@@ -80,6 +82,7 @@ impl QueuedRequest {
         let part = if self.parts.len() > 1 { self.parts.pop_front()? } else { return None };
         let points = part.points.min(self.points);
         self.points -= points;
+        self.has_removed_parts = true;
         Some(Self { points, storage: Storage::Memory(empty()), parts: VecDeque::new(), ..self.clone() })
     }
 
@@ -91,6 +94,14 @@ impl QueuedRequest {
             // The parts hold the bytes now.
             *body = empty();
         }
+    }
+
+    /// The remaining parts as one request, if others were removed.
+    pub(super) fn remaining(&self) -> Option<ExportRequest> {
+        let compression = self.parts.front().filter(|_| self.has_removed_parts)?.body.compression;
+        // Protobuf: the fields of messages in a row are those of one message.
+        let parts: Result<Vec<Bytes>, _> = self.parts.iter().map(|part| part.body.decompressed()).collect();
+        Some(ExportRequest { body: RequestBody::compressed(parts.ok()?.concat().into(), compression), points: self.points })
     }
 
     pub(crate) const fn is_spooled(&self) -> bool {

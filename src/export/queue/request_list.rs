@@ -14,7 +14,8 @@
 //!
 //! # A split request remains one request
 //!
-//! A request that the receiver accepts only in parts keeps its position, its space and its file until its last part is removed.
+//! A request that the receiver accepts only in parts keeps its position, its space and its file until its last part is removed. Only when
+//! Postmeter stops, the file is replaced by one with the remaining parts.
 
 use super::queued_request::{QueuedRequest, RequestKey};
 use super::request_exporter::ExportRequest;

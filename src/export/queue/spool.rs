@@ -1,7 +1,8 @@
 //! The spool: queued requests on disk, which survive the end of the process, including a crash.
 //!
 //! A request counts as queued once it is synced to the disk, and an accepted request is deleted before the next one is sent. After a crash
-//! between the two, one request is sent twice, with the same timestamps.
+//! between the two, one request is sent twice, with the same timestamps. A request that is sent in parts is replaced by those that are left
+//! when Postmeter stops; after a crash it is sent again as a whole.
 //!
 //! # `max_bytes` is exact
 //!
@@ -159,6 +160,14 @@ impl Spool {
         }
         self.record_result(Operation::Write, &result);
         result.is_ok()
+    }
+
+    /// Replaces a request by what is left of it. The whole request stays if both do not fit, or the disk fails.
+    pub(crate) async fn replace(&self, remaining: SpoolEntry) {
+        let result = self.change(Some(remaining)).await;
+        if !matches!(result, Err(SpoolError::Full(_))) {
+            self.record_result(Operation::Write, &result);
+        }
     }
 
     /// Opens the directory if that has failed so far. Returns false if it fails again.

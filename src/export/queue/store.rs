@@ -142,9 +142,8 @@ impl Store {
             let metadata = file.metadata().map_err(failed)?;
             match RequestFileName::parse(name) {
                 Some(name) if metadata.is_file() && (FILE_LEN_MIN as u64..=FILE_LEN_MAX).contains(&metadata.len()) => {
-                    let stored = StoredFile { name, len: metadata.len() };
-                    opened.bytes += stored.disk_bytes();
-                    opened.files.insert(name.key, stored);
+                    let replaced = opened.add(StoredFile { name, len: metadata.len() });
+                    replaced.map_or(Ok(()), |replaced| delete_file(&self.dir.join(replaced.name.to_string()))).map_err(failed)?;
                 }
                 _ => {
                     opened.damaged.add(&path).map_err(failed)?;
@@ -269,6 +268,20 @@ impl OpenedDir {
         }
     }
 
+    /// Adds a file. Returns the other one if there are two of the request: the one with fewer points is what is left of it.
+    fn add(&mut self, file: StoredFile) -> Option<StoredFile> {
+        let key = file.name.key;
+        let other = self.files.get(&key).copied();
+        let (kept, replaced) = match other {
+            Some(other) if other.name.points < file.name.points => (other, Some(file)),
+            other => (file, other),
+        };
+        self.remove(key);
+        self.bytes += kept.disk_bytes();
+        self.files.insert(key, kept);
+        replaced
+    }
+
     /// Deletes damaged files if their space is needed. Returns false if this many bytes do not fit.
     fn free_space(&mut self, bytes: usize, bytes_max: usize) -> io::Result<bool> {
         let Some(free_bytes) = bytes_max.checked_sub(self.bytes.saturating_add(bytes)) else { return Ok(false) };
@@ -288,10 +301,10 @@ impl OpenedDir {
             return Err(error);
         }
         let stored = StoredFile { name, len: (HEADER_LEN + entry.body.len()) as u64 };
-        self.remove(entry.key);
-        self.bytes += stored.disk_bytes();
-        self.files.insert(entry.key, stored);
-        Ok(())
+        match self.add(stored).filter(|replaced| replaced.name != name) {
+            Some(replaced) => delete_file(&dir.join(replaced.name.to_string())),
+            None => Ok(()),
+        }
     }
 }
 

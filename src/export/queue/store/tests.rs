@@ -71,6 +71,26 @@ fn requests_survive_a_restart_and_are_found_oldest_first() {
 }
 
 #[test]
+fn a_request_is_replaced_by_what_is_left_of_it() {
+    let (dir, mut store) = filled(2);
+    store.change(Some(&entry(key(3, 0), 9, "a and b")), &[]).unwrap();
+    let whole = files(&dir).pop().unwrap();
+    let content = fs::read(&whole).unwrap();
+    store.change(Some(&entry(key(3, 0), 4, "b")), &[]).unwrap();
+    let left = [(key(1, 0), 1, 9), (key(2, 0), 1, 9), (key(3, 0), 4, 1)];
+    assert_eq!((files(&dir).len(), store.body(key(3, 0)).unwrap().bytes), (3, Bytes::from("b")));
+    drop(store);
+    // As after a crash between both steps.
+    for _ in 0..2 {
+        let (store, kept) = open(dir.path());
+        assert_eq!((kept, files(&dir).len()), (left.to_vec(), 3));
+        let bytes: usize = store.opened.as_ref().unwrap().files.values().map(|file| file.disk_bytes()).sum();
+        assert_eq!(store.opened.as_ref().unwrap().bytes, bytes);
+        fs::write(&whole, &content).unwrap();
+    }
+}
+
+#[test]
 fn only_one_process_can_open_a_store() {
     let dir = tempdir().unwrap();
     let (_store, _) = open(dir.path());
