@@ -3,7 +3,7 @@
 use super::path::LocatedNode;
 use super::scalar;
 use super::series::{Combine, LabelSource, PathSeries};
-use crate::model::FamiliesBuilder;
+use crate::model::{ALL_LABELS, FamiliesBuilder};
 use std::borrow::Cow;
 use std::collections::HashMap;
 
@@ -122,6 +122,9 @@ impl<'a> CombinedSeries<'a> {
         out.family(name, help, series.kind);
         let mut ordered: Vec<(usize, Labels<'a>)> = self.positions.into_iter().map(|(labels, at)| (at, labels)).collect();
         ordered.sort_unstable_by_key(|(at, _)| *at);
+        if self.is_incomplete {
+            out.note_unknown_label(series.family, ALL_LABELS);
+        }
         for name in self.partial.iter().flat_map(|partial| &partial.unknown) {
             out.note_unknown_label(series.family, name);
         }

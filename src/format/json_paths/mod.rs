@@ -3,9 +3,10 @@
 //! # Missing values stay missing
 //!
 //! A missing member, null, an empty text and a dash result in no series, never in 0. A value that is not a number makes every sum that
-//! includes it unknown: the series has the value NaN. A label that is a list or an object makes all series unknown that have the element's
-//! other labels, and all canonical points of rules that depend on that label: each of them may lack this element. Unknown series invalidate
-//! their canonical points, and are not among the native metrics.
+//! includes it unknown: the series has the value NaN. So are all series of a family if null or a single value is where a list should be. A
+//! label that is a list or an object makes all series unknown that have the element's other labels, and all canonical points of rules that
+//! depend on that label: each of them may lack this element. Unknown series invalidate their canonical points, and are not among the native
+//! metrics.
 //!
 //! # Limits
 //!
@@ -84,14 +85,15 @@ fn add_nodes<'a>(
             combined.add_unreadable(combined::labels_of(series, located, true));
             continue;
         }
-        let found = match &series.value {
-            SeriesValue::Number(number) => Some((Reading::Number(*number), None)),
-            SeriesValue::Path(path) => {
-                path.node(located.node).map(|value| (scalar::number(Some(value), series.booleans, series.times), Some(value)))
-            }
+        let node = match &series.value {
+            SeriesValue::Number(_) => None,
+            SeriesValue::Path(path) => path.node(located.node),
         };
-        is_expected |= found.is_some();
-        let Some((reading, node)) = found else { continue };
+        let reading = match &series.value {
+            SeriesValue::Number(number) => Reading::Number(*number),
+            SeriesValue::Path(_) => scalar::number(node, series.booleans, series.times),
+        };
+        is_expected |= node.is_some() || matches!(series.value, SeriesValue::Number(_));
         let value = match reading {
             Reading::Number(number) => number,
             Reading::Missing => continue,
@@ -114,10 +116,10 @@ fn add_nodes<'a>(
     is_expected |= has_list_without_nodes(series, document);
     if is_expected {
         combined.add_zeros(series.zero_for);
-        if has_null_list(series, document) {
-            note_unreadable(series, out, || "one of its lists is null".to_owned());
-            combined.add_unknown_nodes();
-        }
+    }
+    if let Some(found) = value_in_place_of_list(series, document) {
+        note_unreadable(series, out, || format!("one of its lists is {}", scalar::describe(found)));
+        combined.add_unknown_nodes();
     }
     Ok(is_expected)
 }
@@ -128,18 +130,18 @@ fn note_unreadable(series: &PathSeries, out: &mut FamiliesBuilder<'_>, reason: i
     out.explain_unreadable(series.family, reason);
 }
 
-/// Returns true if one of the lists that the series are selected from is null, or the element that would contain it: the server could not
-/// find out what is in it, and any series may have nodes there.
-fn has_null_list(series: &PathSeries, document: &Value) -> bool {
-    let Each::Nodes { lists, .. } = &series.each else { return false };
-    let has_null_element = |list: &Value| match list {
-        Value::Array(elements) => elements.iter().any(Value::is_null),
-        Value::Object(members) => members.values().any(Value::is_null),
-        _ => false,
-    };
-    lists.iter().enumerate().any(|(at, list)| {
+/// Returns the null or the single value that is where one of the lists should be that the series are selected from, or the element that would
+/// contain it: the server could not find out what is in it, and any series may have nodes there.
+fn value_in_place_of_list<'a>(series: &PathSeries, document: &'a Value) -> Option<&'a Value> {
+    let Each::Nodes { lists, .. } = &series.each else { return None };
+    let is_single = |value: &&Value| !value.is_array() && !value.is_object();
+    lists.iter().enumerate().find_map(|(at, list)| {
         let contains_lists = at + 1 < lists.len() && !list.is_filtered;
-        list.path.nodes(document).into_iter().any(|node| node.is_null() || (contains_lists && has_null_element(node)))
+        list.path.nodes(document).into_iter().find_map(|node| match node {
+            Value::Array(elements) if contains_lists => elements.iter().find(|element| element.is_null()),
+            Value::Object(members) if contains_lists => members.values().find(|member| member.is_null()),
+            node => Some(node).filter(is_single),
+        })
     })
 }
 

@@ -2,6 +2,9 @@
 
 use super::{Families, FamiliesBuilder};
 
+/// Stands for all labels: nothing is known of a series that was not readable, not even whether there is one. No label has this name.
+pub const ALL_LABELS: &str = "*";
+
 /// A label of which a series of a family has an unknown value.
 #[derive(Clone, Debug)]
 pub(super) struct UnknownLabel {

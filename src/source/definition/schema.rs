@@ -256,7 +256,7 @@ pub static SERIES: &[Key] = &[
         "zero_for",
         Shape::List(&Shape::MapOf(&Shape::Text), 0..=VALUES_MAX),
         NONE,
-        "Labels of series that have the value 0 if the document has no node with them, but the list that `each` selects from. If one of several lists is null, no value of the family is known.",
+        "Labels of series that have the value 0 if the document has no node with them, but the list that `each` selects from. If one of the lists is null, a text or a number, no value of the family is known.",
     ),
     key("booleans", Shape::Flag, Flag(false), "Whether true and false are the numbers 1 and 0."),
     key(

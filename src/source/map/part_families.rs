@@ -1,7 +1,7 @@
 //! The families of a part that its rules need, and the series that a rule takes.
 
 use super::selector::LabelConditions;
-use crate::model::{Families, FamilyRef, Repair, SampleRef};
+use crate::model::{ALL_LABELS, Families, FamilyRef, Repair, SampleRef};
 use crate::source::pattern::{is_pattern, matches};
 use crate::source::{Part, Rule, Transform};
 use foldhash::fast::RandomState;
@@ -86,9 +86,9 @@ impl<'a> PartFamilies<'a> {
     }
 
     /// Returns `true` if a series that was not readable may belong to any point of the rule, because the rule depends on a label of which
-    /// it has an unknown value.
+    /// it has an unknown value, or because none of its labels is known.
     pub(super) fn has_unknown_label_of(&self, rule: &Rule) -> bool {
-        self.unknown_labels.iter().any(|(family, label)| rule.reads(family) && rule.depends_on(label))
+        self.unknown_labels.iter().any(|(family, label)| rule.reads(family) && (*label == ALL_LABELS || rule.depends_on(label)))
     }
 
     /// Returns `true` if an inconsistent histogram that the rule may take was dropped, and its labels are unknown.

@@ -17,6 +17,7 @@ mod details;
 mod differences;
 mod held_sums;
 mod histograms;
+mod json_documents;
 mod rebased_counters;
 mod restarts_at_zero;
 mod shares;
@@ -60,14 +61,18 @@ impl Polled {
 
     /// Returns the points as `metric values number`, then the repairs as `!kind n`.
     fn mapped(&mut self, pages: &[&str]) -> String {
-        let snapshot = self.snapshot(pages);
-        let point = |p: &crate::model::Point| {
-            let values: Vec<_> = p.attributes.iter().map(|(_, value)| format!(" {value}")).collect();
-            format!("{}{} {}", p.metric.name, values.concat(), p.value)
-        };
-        let repairs = snapshot.repairs.iter().map(|(repair, n)| format!("!{} {n}", repair.as_str()));
-        snapshot.points.iter().map(point).chain(repairs).collect::<Vec<_>>().join("; ")
+        shown(&self.snapshot(pages))
     }
+}
+
+/// Returns the points as `metric values number`, then the repairs as `!kind n`.
+fn shown(snapshot: &Snapshot) -> String {
+    let point = |p: &crate::model::Point| {
+        let values: Vec<_> = p.attributes.iter().map(|(_, value)| format!(" {value}")).collect();
+        format!("{}{} {}", p.metric.name, values.concat(), p.value)
+    };
+    let repairs = snapshot.repairs.iter().map(|(repair, n)| format!("!{} {n}", repair.as_str()));
+    snapshot.points.iter().map(point).chain(repairs).collect::<Vec<_>>().join("; ")
 }
 
 /// Checks the points of consecutive polls of one target, the first of which is at second 1000, and the others a minute apart.

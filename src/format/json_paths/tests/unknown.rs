@@ -1,7 +1,7 @@
 //! Values that are not known.
 
 use super::*;
-use crate::model::{FamilySelection, SelectedFamilies};
+use crate::model::{ALL_LABELS, FamilySelection, SelectedFamilies};
 
 #[test]
 fn unknown_values_are_not_among_the_native_metrics() {
@@ -43,4 +43,26 @@ fn an_unknown_label_makes_those_series_unknown_that_have_the_others() {
     let many: Vec<String> = (0..combined::PARTIAL_MAX + 1).map(|n| format!(r#"{{"q":"{n}","d":{{}},"n":1}}"#)).collect();
     let body = format!(r#"{{"rows":[{{"q":"a","d":"x","n":1}},{}]}}"#, many.join(","));
     assert_eq!(text(&read(leak(vec![rows()]), &body).unwrap())[0], "m{d=x,q=a} NaN");
+}
+
+#[test]
+fn null_or_a_single_value_in_place_of_a_list_makes_its_family_unknown() {
+    let zeros: &[&[(&str, &str)]] = &[&[("q", "a")]];
+    let rows = || PathSeries { zero_for: zeros, ..each("m", "$.rows[*]", &[("q", "$.q")], path("$.n")) };
+    let all = || leak(vec![rows(), PathSeries::new("v", "", path("$.v"))]);
+    for (value, found) in [("null", "null"), ("\"database is locked\"", "the text `database is locked`"), ("7", "7"), ("false", "false")] {
+        let families = read(all(), &format!(r#"{{"v":1,"rows":{value}}}"#)).unwrap();
+        assert_eq!(text(&families), ["v{} 1"], "{value}");
+        assert_eq!(families.repairs().iter().collect::<Vec<_>>(), [(Repair::Unreadable, 1)], "{value}");
+        assert_eq!(families.unknown_labels().collect::<Vec<_>>(), [("m", ALL_LABELS)], "{value}");
+        assert_eq!(families.unreadable_reason("m"), Some(format!("one of its lists is {found}").as_str()));
+        assert!(read(leak(vec![rows()]), &format!(r#"{{"rows":{value}}}"#)).is_err(), "no other value: {value}");
+    }
+    for (body, expected) in
+        [(r#"{"v":1,"rows":[]}"#, &["m{q=a} 0", "v{} 1"][..]), (r#"{"v":1,"rows":{}}"#, &["m{q=a} 0", "v{} 1"]), (r#"{"v":1}"#, &["v{} 1"])]
+    {
+        let families = read(all(), body).unwrap();
+        assert_eq!(text(&families), expected, "{body}");
+        assert!(families.repairs().iter().next().is_none() && families.unknown_labels().next().is_none(), "{body}");
+    }
 }
