@@ -2,7 +2,8 @@
 //!
 //! # Missing values stay missing
 //!
-//! A missing member, null, an empty text and a dash result in no series, never in 0. A value that is not a number makes every sum that
+//! A missing member, null, an empty text and a dash result in no series, never in 0. Of a counter, they make the series of their node
+//! unknown, because its sum with other nodes would fall and count everything again. A value that is not a number makes every sum that
 //! includes it unknown: the series has the value NaN. So are all series of a family if null or a single value is where a list should be. A
 //! label that is a list or an object makes all series unknown that have the element's other labels, and all canonical points of rules that
 //! depend on that label: each of them may lack this element. Unknown series invalidate their canonical points, and are not among the native
@@ -24,7 +25,7 @@ pub use path::{JsonPath, PATH_BYTES_MAX};
 pub use series::{Combine, Each, LabelSource, List, PathSeries, SeriesValue};
 
 use super::{ReadError, quote};
-use crate::model::{Families, FamiliesBuilder, Repair};
+use crate::model::{Families, FamiliesBuilder, FamilyType, Repair};
 use combined::CombinedSeries;
 use path::LocatedNode;
 use scalar::Reading;
@@ -96,7 +97,13 @@ fn add_nodes<'a>(
         is_expected |= node.is_some() || matches!(series.value, SeriesValue::Number(_));
         let value = match reading {
             Reading::Number(number) => number,
-            Reading::Missing => continue,
+            Reading::Missing => {
+                if series.kind == FamilyType::Counter && !std::ptr::eq(located.node, document) {
+                    note_unreadable(series, out, || "an element of its list has no value of the counter".to_owned());
+                    combined.add_unreadable(combined::labels_of(series, located, !located.node.is_object()));
+                }
+                continue;
+            }
             Reading::Invalid => {
                 note_unreadable(series, out, || {
                     let expected = if series.times { "neither a number nor an RFC 3339 time" } else { "not a number" };

@@ -66,3 +66,25 @@ fn null_or_a_single_value_in_place_of_a_list_makes_its_family_unknown() {
         assert!(families.repairs().iter().next().is_none() && families.unknown_labels().next().is_none(), "{body}");
     }
 }
+
+#[test]
+fn a_missing_value_of_a_counter_makes_its_series_unknown() {
+    let sent = |labels: &[(&'static str, &'static str)]| PathSeries {
+        kind: FamilyType::Counter,
+        ..each("sent", "$.rows[*]", labels, path("$.n"))
+    };
+    for value in [r#","n":null"#, "", r#","n":"""#, r#","n":"-""#] {
+        let body = format!(r#"{{"rows":[{{"q":"a","n":20}},{{"q":"b"{value}}}]}}"#);
+        let families = read(leak(vec![sent(&[("q", "$.q")])]), &body).unwrap();
+        assert_eq!(text(&families), ["sent{q=a} 20", "sent{q=b} NaN"], "{value}");
+        assert_eq!(families.repairs().iter().collect::<Vec<_>>(), [(Repair::Unreadable, 1)], "{value}");
+        assert_eq!(text(&read(leak(vec![sent(&[])]), &body).unwrap()), ["sent{} NaN"], "{value}");
+    }
+    // A document whose only node is another value is still another response.
+    assert!(read(leak(vec![sent(&[])]), r#"{"rows":{"error":"locked"}}"#).is_err());
+    // A counter of the document itself is one that this version of the server lacks.
+    let document = || {
+        vec![PathSeries { kind: FamilyType::Counter, ..PathSeries::new("sent", "", path("$.sent")) }, PathSeries::new("v", "", path("$.v"))]
+    };
+    check(document(), &[(r#"{"v":1}"#, &["v{} 1"]), (r#"{"v":1,"sent":null}"#, &["v{} 1"])]);
+}

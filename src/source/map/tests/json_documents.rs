@@ -22,6 +22,8 @@ fn check_documents(series: &[&str], rules: &[&str], polls: &[(&str, &str)]) {
 
 /// A counter of each queue.
 const SENT: &str = "family: sent, type: counter, each: '$.queues[*]', labels: {q: $.name}, value: $.sent";
+/// The same, whose nodes have equal labels.
+const TOTAL: &str = "family: total, type: counter, each: '$.queues[*]', value: $.sent";
 const VERSION: &str = "family: version, value: $.v";
 const DELIVERED: &str = "metric: mail.delivery.attempts, attributes: {mail.delivery.outcome: delivered}";
 
@@ -71,4 +73,48 @@ fn a_sum_of_a_list_that_is_missing_with_another_family_is_omitted() {
             ],
         );
     }
+}
+
+#[test]
+fn a_counter_is_omitted_while_a_node_has_no_value_of_it() {
+    let list = |b: &str| format!(r#"{{"v":1,"queues":[{{"name":"a","sent":20}},{{"name":"b"{b}}}]}}"#);
+    let (known, null, missing, dash, other) =
+        (list(r#","sent":5"#), list(r#","sent":null"#), list(""), list(r#","sent":"-""#), r#"{"v":1,"queues":{"error":"locked"}}"#);
+    for (series, family) in [(TOTAL, "total"), (SENT, "sent")] {
+        check_documents(
+            &[series, VERSION],
+            &[&format!("family: {family}, {DELIVERED}")],
+            &[
+                (&known, "mail.delivery.attempts delivered 25"),
+                (&null, "!unreadable 1"),
+                (&known, "mail.delivery.attempts delivered 25"),
+                (&missing, "!unreadable 1"),
+                (&dash, "!unreadable 1"),
+                (other, "!unreadable 1"),
+                (&known, "mail.delivery.attempts delivered 25"),
+            ],
+        );
+    }
+    check_documents(
+        &[SENT, VERSION],
+        &[&format!("family: sent, {DELIVERED}, fall: accumulate")],
+        &[
+            (&known, "mail.delivery.attempts delivered 25"),
+            (&null, "mail.delivery.attempts delivered 25; !unreadable 1"),
+            (other, "mail.delivery.attempts delivered 25; !unreadable 1"),
+            (&known, "mail.delivery.attempts delivered 25"),
+        ],
+    );
+    // A filter excludes the nodes that never have a value.
+    check_documents(
+        &[&SENT.replace("[*]", "[?@.sent != null]"), VERSION],
+        &[&format!("family: sent, {DELIVERED}")],
+        &[(&null, "mail.delivery.attempts delivered 20"), (&known, "mail.delivery.attempts delivered 25")],
+    );
+    // A gauge is the sum of the values that there are.
+    check_documents(
+        &[&SENT.replace("type: counter, ", ""), VERSION],
+        &["family: sent, metric: mail.queue.depth, attributes: {mail.queue.state: held}"],
+        &[(&null, "mail.queue.depth held 20"), (&missing, "mail.queue.depth held 20")],
+    );
 }
