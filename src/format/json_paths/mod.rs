@@ -42,7 +42,7 @@ const MEMBERS_NAMED_MAX: usize = 5;
 /// The body is empty or is not JSON, it exceeds a limit, or nothing in it is what the series select.
 pub fn read(series: &'static [PathSeries], body: &str) -> Result<Families, ReadError> {
     let document = document::parse(body)?;
-    let mut is_expected = series.is_empty();
+    let mut is_expected = series.iter().all(PathSeries::is_constant);
     let families = Families::read(String::new(), |out| {
         for (at, first) in series.iter().enumerate() {
             if series.iter().take(at).any(|earlier| earlier.family == first.family) {
@@ -94,7 +94,7 @@ fn add_nodes<'a>(
             SeriesValue::Number(number) => Reading::Number(*number),
             SeriesValue::Path(_) => scalar::number(node, series.booleans, series.times),
         };
-        is_expected |= node.is_some() || matches!(series.value, SeriesValue::Number(_));
+        is_expected |= node.is_some() || series.is_recognized_by(located.node, document);
         let value = match reading {
             Reading::Number(number) => number,
             Reading::Missing => {

@@ -173,6 +173,33 @@ impl PathSeries {
         self.must_have.as_ref().is_none_or(|path| path.node(node).is_some_and(|member| !member.is_null()))
     }
 
+    /// Returns `true` if every JSON document has the series, whatever is in it.
+    pub(super) fn is_constant(&self) -> bool {
+        let is_path = |(_, source): &(_, LabelSource)| matches!(source, LabelSource::Path { .. });
+        let is_document = match &self.each {
+            Each::Document => true,
+            Each::Nodes { path, .. } => path.as_str() == "$",
+        };
+        is_document && matches!(self.value, SeriesValue::Number(_)) && !self.labels.iter().any(is_path)
+    }
+
+    /// Returns `true` if a node shows that the document is the expected one although its value is constant: the path selects among several
+    /// nodes, or a label of the node has a value. Without such labels, another node than the document itself is enough.
+    pub(super) fn is_recognized_by(&self, node: &Value, document: &Value) -> bool {
+        let mut paths = self.labels.iter().filter_map(|(_, source)| match source {
+            LabelSource::Path { path, .. } => Some(path),
+            LabelSource::Key | LabelSource::Fixed(_) => None,
+        });
+        let has_labels = paths.clone().next().is_some();
+        let has_value = |path: &JsonPath| path.node(node).is_some_and(|value| !value.is_null());
+        matches!(self.value, SeriesValue::Number(_))
+            && match &self.each {
+                Each::Nodes { path, lists } if !lists.is_empty() || path.descends() => true,
+                _ if has_labels => paths.any(has_value),
+                _ => !std::ptr::eq(node, document),
+            }
+    }
+
     /// A gauge with the value of one path from the document.
     #[must_use]
     pub const fn new(family: &'static str, help: &'static str, value: SeriesValue) -> Self {

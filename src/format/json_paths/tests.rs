@@ -4,6 +4,7 @@ use super::*;
 use crate::model::{Families, FamilyType};
 use proptest::prelude::*;
 
+mod recognition;
 mod unknown;
 
 fn leak(series: Vec<PathSeries>) -> &'static [PathSeries] {
