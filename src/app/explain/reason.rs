@@ -71,6 +71,9 @@ fn of_invalid_value(contribution: &Contribution, repair: Repair, trace: &Trace, 
             let reason = unreadable_family(contribution, trace, secrets);
             reason.unwrap_or_else(|| repair.description().into())
         }
+        (Repair::OutOfRange, _) if rule.rule.transform == Transform::Age => {
+            "the time is more than a day in the future; if it is in milliseconds, set unit: ms".into()
+        }
         (Repair::OutOfRange, Some(TracedValue::Number(number))) if number < 0.0 => "the value is negative".into(),
         (Repair::OutOfRange, Some(TracedValue::Number(_))) => "the value is too large to be exact".into(),
         (Repair::Unreadable, Some(value)) => of_other_type(rule.rule.metric, rule.rule.take, value).into(),

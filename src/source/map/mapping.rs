@@ -24,6 +24,8 @@ use window::WindowContents;
 
 /// For systems whose unsigned gauges can fall below zero: a larger gauge is such a number (2^64 - n), since no queue holds 10^15 messages.
 const GAUGE_MAX: f64 = 1e15;
+/// The longest time by which the server's clock may be ahead. A later time is no time in the past in another unit, or a placeholder.
+pub(super) const TIME_AHEAD_MAX: Duration = Duration::from_secs(24 * 3600);
 /// The largest gauge that fits into the integer that it is exported as.
 const INTEGER_MAX: f64 = 9_223_372_036_854_774_784.0;
 /// The largest counter: whole numbers up to here are exact.
@@ -171,6 +173,10 @@ impl<'a> Mapping<'a> {
                     self.trace(|trace| trace.omit(index, Omission::UnknownTime));
                     continue;
                 }
+                let now = self.context.now.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+                if *n > (now + TIME_AHEAD_MAX).as_secs_f64() {
+                    value = Err(Repair::OutOfRange);
+                }
             }
             if is_counted && let Ok(value) = value {
                 self.memory.summands.add(rule, series.identity(), value, identity_of_point(rule.metric, &attributes), is_kept);
@@ -246,7 +252,7 @@ impl<'a> Mapping<'a> {
             Transform::IsNonZero => f64::from(n != 0.0),
             Transform::Age => {
                 let then = SystemTime::UNIX_EPOCH + Duration::from_secs_f64(n);
-                // If the server's clock is ahead, the age is 0, not negative.
+                // If the server's clock is slightly ahead, the age is 0, not negative.
                 self.context.now.duration_since(then).unwrap_or_default().as_secs_f64()
             }
             Transform::Unchanged | Transform::Hold | Transform::Rebase | Transform::Accumulate | Transform::OneMinusShareOf(_) => {
