@@ -141,11 +141,11 @@ fn note_unreadable(series: &PathSeries, out: &mut FamiliesBuilder<'_>, reason: i
 /// contain it: the server could not find out what is in it, and any series may have nodes there.
 fn value_in_place_of_list<'a>(series: &PathSeries, document: &'a Value) -> Option<&'a Value> {
     let Each::Nodes { lists, .. } = &series.each else { return None };
-    let is_single = |value: &&Value| !value.is_array() && !value.is_object();
+    let is_single = |value: &&'a Value| !value.is_array() && !value.is_object();
     lists.iter().enumerate().find_map(|(at, list)| {
         let contains_lists = at + 1 < lists.len() && !list.is_filtered;
         list.path.nodes(document).into_iter().find_map(|node| match node {
-            Value::Array(elements) if contains_lists => elements.iter().find(|element| element.is_null()),
+            Value::Array(elements) if contains_lists => elements.iter().find(is_single),
             Value::Object(members) if contains_lists => members.values().find(|member| member.is_null()),
             node => Some(node).filter(is_single),
         })

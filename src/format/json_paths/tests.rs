@@ -168,36 +168,6 @@ fn zeros_need_the_list_that_could_have_had_the_nodes() {
 }
 
 #[test]
-fn a_null_among_several_lists_makes_the_counts_unknown() {
-    let zeros: &[&[(&str, &str)]] = &[&[("s", "a")], &[("s", "d")]];
-    let count = || each("m", "$.hosts[*].q[*]", &[("s", "$.s")], SeriesValue::Number(1.0));
-    let with_zeros = || PathSeries { zero_for: zeros, ..count() };
-    check(
-        vec![with_zeros()],
-        &[
-            (r#"{"hosts":[{"q":[{"s":"a"}]},{"q":[]}]}"#, &["m{s=a} 1", "m{s=d} 0"]),
-            (r#"{"hosts":[{"q":null},{"q":[]}]}"#, &["m{s=a} NaN", "m{s=d} NaN"]),
-            (r#"{"hosts":[{"q":[]},{"q":null}]}"#, &["m{s=a} NaN", "m{s=d} NaN"]),
-            (r#"{"hosts":[{"q":[{"s":"a"}]},{"q":null}]}"#, &["m{s=a} NaN", "m{s=d} NaN"]),
-            (r#"{"hosts":[{"q":[{"s":"a"}]},null]}"#, &["m{s=a} NaN", "m{s=d} NaN"]),
-            (r#"{"hosts":{"x":null,"y":{"q":[]}}}"#, &["m{s=a} NaN", "m{s=d} NaN"]),
-            (r#"{"hosts":[]}"#, &["m{s=a} 0", "m{s=d} 0"]),
-        ],
-    );
-    check(vec![count()], &[(r#"{"hosts":[{"q":[{"s":"a"}]},{"q":null}]}"#, &["m{s=a} NaN"])]);
-    for body in [r#"{"hosts":[{"q":null},{"q":null}]}"#, r#"{"hosts":null}"#, r#"{"hosts":[null]}"#] {
-        assert!(read(leak(vec![with_zeros()]), body).is_err(), "{body}");
-    }
-    let families = read(leak(vec![with_zeros()]), r#"{"hosts":[{"q":null},{"q":[]}]}"#).unwrap();
-    assert_eq!(families.repairs().iter().collect::<Vec<_>>(), [(Repair::Unreadable, 1)]);
-    // A filter selects no null, and the elements of the last list are nodes.
-    let filtered = || each("m", "$.hosts[?@.on].q[*]", &[("s", "$.s")], SeriesValue::Number(1.0));
-    check(vec![filtered()], &[(r#"{"hosts":[{"on":1,"q":[{"s":"a"}]},null]}"#, &["m{s=a} 1"])]);
-    let numbers = || each("n", "$.n[*]", &[], path("$"));
-    check(vec![numbers()], &[(r#"{"n":[1,null,2]}"#, &["n{} 3"])]);
-}
-
-#[test]
 fn a_list_without_a_wildcard_is_explained() {
     let series = || each("m", "$.items", &[("s", "$.s")], path("$.n"));
     refuses(
