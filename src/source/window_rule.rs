@@ -94,10 +94,13 @@ pub fn check_placeholders(template: &str) -> Result<(), String> {
 pub enum Placeholders {
     /// None: the path is used as it is.
     None,
-    /// Those of a system without windows: the present time and the page.
-    EndAndOffset,
-    /// All: the window and the page.
-    All,
+    /// The end of the window, or the present time without windows, and others.
+    Filled {
+        /// The system has windows, so that there is a start.
+        windowed: bool,
+        /// The reader reads several pages, so that there is an offset.
+        paged: bool,
+    },
 }
 
 /// Checks that a path or a body has only these placeholders. In a body, other braces are text.
@@ -110,13 +113,19 @@ pub fn check_placeholder_names(template: &str, is_body: bool, known: Placeholder
         let is_time = |time: &str| name == time || name.strip_prefix(time).is_some_and(|rest| rest.starts_with(':'));
         let (is_start, is_known) = (is_time("start"), is_time("start") || is_time("end") || name == "offset");
         let problem = match known {
-            Placeholders::EndAndOffset if is_start => {
+            Placeholders::Filled { windowed: false, .. } if is_start => {
                 "needs windows, because it is the start of one; set window of the first part (or windowed)"
             }
+            Placeholders::Filled { paged: false, .. } if name == "offset" => {
+                "needs a reader that reads several pages, and this one reads a single response; remove it"
+            }
             Placeholders::None if is_known => "is not replaced in this path; remove it",
-            Placeholders::All | Placeholders::EndAndOffset if is_known => continue,
+            Placeholders::Filled { .. } if is_known => continue,
             _ if is_body => continue,
-            _ => "is not a placeholder; use {start}, {end} or {offset}, and write braces as %7B and %7D",
+            Placeholders::Filled { paged: true, .. } => {
+                "is not a placeholder; use {start}, {end} or {offset}, and write braces as %7B and %7D"
+            }
+            _ => "is not a placeholder; use {start} or {end}, and write braces as %7B and %7D",
         };
         return Err(format!("{{{name}}} {problem}"));
     }
@@ -179,20 +188,26 @@ mod tests {
 
     #[test]
     fn placeholders_that_are_not_replaced_are_found() {
-        use Placeholders::{All, EndAndOffset, None};
+        use Placeholders::{Filled, None};
+        let (all, paged) = (Filled { windowed: true, paged: true }, Filled { windowed: false, paged: true });
+        let (window, present) = (Filled { windowed: true, paged: false }, Filled { windowed: false, paged: false });
         for (template, is_body, known, expected) in [
-            ("/x?s={start}&e={end:%Y}&o={offset}", false, All, ""),
-            ("/x?e={end}&o={offset}", false, EndAndOffset, ""),
-            ("/x?s={start}", false, EndAndOffset, "{start} needs windows"),
-            ("/x?s={start:%Y-%m-%d}", false, EndAndOffset, "{start:%Y-%m-%d} needs windows"),
-            (r#"{"query":{"from":"{start:%s}"}}"#, true, EndAndOffset, "{start:%s} needs windows"),
-            (r#"{"query":{"to":"{end}"}}"#, true, EndAndOffset, ""),
-            ("query {domains}", true, EndAndOffset, ""),
-            ("/x?a={foo}", false, All, "{foo} is not a placeholder"),
-            ("/x?a={started}", false, All, "{started} is not a placeholder"),
-            ("/x?a={Start}", false, All, "{Start} is not a placeholder"),
-            ("/x?a={offset:%s}", false, All, "{offset:%s} is not a placeholder"),
-            ("/x?a={}", false, All, "{} is not a placeholder"),
+            ("/x?s={start}&e={end:%Y}&o={offset}", false, all, ""),
+            ("/x?e={end}&o={offset}", false, paged, ""),
+            ("/x?s={start}", false, paged, "{start} needs windows"),
+            ("/x?s={start:%Y-%m-%d}", false, paged, "{start:%Y-%m-%d} needs windows"),
+            (r#"{"query":{"from":"{start:%s}"}}"#, true, paged, "{start:%s} needs windows"),
+            (r#"{"query":{"to":"{end}"}}"#, true, paged, ""),
+            ("query {domains}", true, paged, ""),
+            ("/x?s={start}&o={offset}", false, window, "{offset} needs a reader that reads several pages"),
+            (r#"{"from":{offset}}"#, true, present, "{offset} needs a reader that reads several pages"),
+            ("/x?e={end}", false, present, ""),
+            ("/x?a={foo}", false, window, "{foo} is not a placeholder; use {start} or {end}, and"),
+            ("/x?a={foo}", false, all, "{foo} is not a placeholder"),
+            ("/x?a={started}", false, all, "{started} is not a placeholder"),
+            ("/x?a={Start}", false, all, "{Start} is not a placeholder"),
+            ("/x?a={offset:%s}", false, all, "{offset:%s} is not a placeholder"),
+            ("/x?a={}", false, all, "{} is not a placeholder"),
             ("/login?t={end}", false, None, "{end} is not replaced"),
             ("/login?t={x}", false, None, "{x} is not a placeholder"),
             ("/login", false, None, ""),

@@ -9,12 +9,16 @@ use crate::yaml::{self, Decoder, Item, NoReferences, Positions, Problem, Problem
 use parking_lot::Mutex;
 use std::collections::HashMap;
 use std::sync::LazyLock;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 /// The largest number of definitions that a process loads. Each one stays in memory.
 pub const DEFINITIONS_MAX: usize = 1000;
 
 /// The definitions that have been loaded, by their text.
 static LOADED: LazyLock<Mutex<HashMap<Box<str>, &'static Source>>> = LazyLock::new(Mutex::default);
+
+/// The number of definitions whose keys are valid, but contradict each other. Their texts are in memory, too.
+static CONTRADICTORY: AtomicUsize = AtomicUsize::new(0);
 
 /// Loads the definition in a text. Problems refer to the text by the name `file`. Equal texts are the same definition.
 ///
@@ -49,13 +53,21 @@ pub fn load(text: &str, file: &str) -> Result<&'static Source, Problems> {
     if let Some(source) = loaded.get(text) {
         return Ok(source);
     }
-    if loaded.len() >= DEFINITIONS_MAX {
+    if loaded.len() + CONTRADICTORY.load(Ordering::Relaxed) >= DEFINITIONS_MAX {
         let message = format!("{DEFINITIONS_MAX} versions of definitions have been loaded since the start; restart Postmeter to load more");
         return Err(Problems::of_file(file, None, message));
     }
-    let source: &'static Source = Box::leak(Box::new(decode(Memory::Keep)?));
-    loaded.insert(text.into(), source);
-    Ok(source)
+    match decode(Memory::Keep) {
+        Ok(source) => {
+            let source: &'static Source = Box::leak(Box::new(source));
+            loaded.insert(text.into(), source);
+            Ok(source)
+        }
+        Err(problems) => {
+            CONTRADICTORY.fetch_add(1, Ordering::Relaxed);
+            Err(problems)
+        }
+    }
 }
 
 /// Returns the text that a definition was loaded from.

@@ -4,11 +4,13 @@
 //! until the process ends. Files with the same content are the same definition, and the number of definitions is limited, so that a
 //! reload does not use more and more memory.
 //!
-//! Every problem of a file is reported at once, with its line and column.
+//! The problems of all keys of a file are reported at once, each with its line and column; when each key is valid, what does not fit
+//! together is.
 
 mod attribute;
 mod canonical;
 mod combination;
+mod consistency;
 mod credential;
 mod diagnosis;
 mod example;

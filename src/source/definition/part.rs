@@ -1,12 +1,13 @@
 //! Decodes the parts of a definition.
 
+use super::consistency::{self, PartLocations};
 use super::limits::{REQUESTS_MAX, RULES_MAX, VALUES_MAX};
 use super::memory::Memory;
 use super::schema::{HINTS, PART};
 use super::{credential, pattern, request, rule, system, window};
 use crate::source::part::CLIENT_LIBRARY_FAMILIES;
 use crate::source::pattern::is_match;
-use crate::source::{Credential, Part, Placeholders, WindowRule};
+use crate::source::{Credential, Part, Request, WindowRule};
 use crate::yaml::{Decoder, Item, Location, Value};
 
 /// The value of `identity` that accepts a response without any family of the server.
@@ -50,14 +51,14 @@ pub(super) fn decode<'n>(
     let mut hint = |decoder: &mut Decoder<'_>, name| hints.take(name).and_then(|item| decoder.non_empty_text(&item));
     let (unauthorized, not_found) = (hint(decoder, "unauthorized"), hint(decoder, "not_found"));
     decoder.finish(hints);
-    let rules = map.take("rules").map(|item| decoder.bounded_list(&item, RULES_MAX)).unwrap_or_default();
+    let rule_items = map.take("rules").map(|item| decoder.bounded_list(&item, RULES_MAX)).unwrap_or_default();
     decoder.finish(map);
 
     let windowed = windowed || window_rule.is_some();
-    let placeholders = if windowed { Placeholders::All } else { Placeholders::EndAndOffset };
-    let requests = requests_item.map(|item| decode_requests(decoder, memory, &item, placeholders)).unwrap_or_default();
+    let request_items = requests_item.map(|item| decoder.non_empty_list(&item, REQUESTS_MAX, "requests")).unwrap_or_default();
+    let requests = decode_requests(decoder, memory, &request_items, windowed);
     let mut rule_families = Vec::new();
-    let rules = rules.iter().filter_map(|item| rule::decode(decoder, memory, item, windowed, &mut rule_families)).collect();
+    let rules = rule_items.iter().filter_map(|item| rule::decode(decoder, memory, item, windowed, &mut rule_families)).collect();
     // A document contains only what the paths select, so each of its families identifies the server.
     if !rule_families.is_empty() {
         rule_families.extend(requests.iter().flat_map(|request| request.reader.declared_series()).map(|series| series.family));
@@ -78,18 +79,27 @@ pub(super) fn decode<'n>(
         unauthorized_hint: unauthorized.map_or(UNAUTHORIZED_HINT, |hint| memory.text(&hint)),
         not_found_hint: not_found.map_or(NOT_FOUND_HINT, |hint| memory.text(&hint)),
     });
+    if let Some(part) = part.as_ref().filter(|_| memory == Memory::Keep) {
+        let locations = |items: &[Item<'_>]| items.iter().map(|item| item.location.clone()).collect();
+        let locations = PartLocations { part: item.location.clone(), requests: locations(&request_items), rules: locations(&rule_items) };
+        consistency::check(decoder, part, &locations);
+    }
     (name, part)
 }
 
-fn decode_requests(decoder: &mut Decoder<'_>, memory: Memory, item: &Item<'_>, placeholders: Placeholders) -> Vec<crate::source::Request> {
-    let items = decoder.non_empty_list(item, REQUESTS_MAX, "requests");
+fn decode_requests(decoder: &mut Decoder<'_>, memory: Memory, items: &[Item<'_>], windowed: bool) -> Vec<Request> {
     let (mut requests, mut formats) = (Vec::new(), Vec::new());
-    for item in &items {
-        let (format, request) = request::decode(decoder, memory, item, placeholders);
+    for item in items {
+        let (format, request) = request::decode(decoder, memory, item, windowed);
         requests.extend(request);
         let Some(format) = format else { continue };
         if formats.contains(&format) {
-            decoder.report(&item.location, format!("{format} is also the format of another request; set `format` to distinguish them"));
+            decoder.report(
+                &item.location,
+                format!(
+                    "{format} is also the format of another request, and only one request of a part is sent; put this one into a part of its own, or set `format` of an alternative"
+                ),
+            );
         }
         formats.push(format);
     }

@@ -8,7 +8,7 @@ use crate::model::FamilyType;
 use crate::source::systems::code;
 use crate::source::{PathSeries, Placeholders, Reader, Request, TARGET_URL, check_placeholder_names, check_placeholders};
 use crate::yaml::text::suggestion;
-use crate::yaml::{Decoder, Item};
+use crate::yaml::{Decoder, Item, Node, Value};
 
 /// The readers that every system can use, besides those in code.
 const TEXT: &str = "text";
@@ -18,14 +18,14 @@ const CONTENT_TYPE_DEFAULT: &str = "application/json";
 /// The largest length of a path and of a body.
 const PATH_BYTES_MAX: usize = 4096;
 
-/// Decodes a request. The first value is its format. `placeholders`: those that its path and its body may have.
-pub(super) fn decode(
-    decoder: &mut Decoder<'_>,
-    memory: Memory,
-    item: &Item<'_>,
-    placeholders: Placeholders,
-) -> (Option<String>, Option<Request>) {
+/// Decodes a request. The first value is its format. `windowed`: its path and its body may name a window.
+pub(super) fn decode(decoder: &mut Decoder<'_>, memory: Memory, item: &Item<'_>, windowed: bool) -> (Option<String>, Option<Request>) {
     let Some(mut map) = decoder.map(item, REQUEST) else { return (None, None) };
+    let reader_item = map.take("reader");
+    // An unknown reader is an error of its own.
+    let paged =
+        matches!(&reader_item, Some(Item { node: Node { value: Value::Scalar(name), .. }, .. }) if name != JSON && !name.starts_with(TEXT));
+    let placeholders = Placeholders::Filled { windowed, paged };
     let format = map.take("format").map(|item| system::decode_name(decoder, &item, &['.', '_', '-']));
     let path = map.take_required(decoder, "path").and_then(|item| decode_path(decoder, &item, placeholders));
     let body = map.take("body").and_then(|item| {
@@ -42,7 +42,7 @@ pub(super) fn decode(
     let statuses = map.take("statuses").map(|item| decode_statuses(decoder, &item)).unwrap_or_default();
     let openmetrics_item = map.take("openmetrics");
     let prefers_openmetrics = openmetrics_item.as_ref().and_then(|item| decoder.flag(item)).unwrap_or_default();
-    let (reader_item, series) = (map.take("reader"), map.take("series"));
+    let series = map.take("series");
     let location = map.location.clone();
     decoder.finish(map);
     let reader_name = match &reader_item {

@@ -4,27 +4,36 @@ use crate::source::Rule;
 
 /// The metric with a point for each state.
 const METRIC: &str = "mail.service.status";
+/// The attribute of the service.
+const NAME: &str = "mail.service.name";
 /// The attribute of the state.
 const STATE: &str = "mail.service.state";
 const UP: &str = "up";
 const DOWN: &str = "down";
-/// The error about a part without the second point.
-pub(super) const PROBLEM: &str = "mail.service.status has the state up, but not down, so the alert about the service would never fire; \
-     write two rules for the family: mail.service.state: up with convert: is_nonzero, and down with convert: is_zero";
 
-/// Returns `true` if a rule sets the state `up` for all series, and no rule of the part can result in `down`.
-pub(super) fn lacks_down(rules: &[Rule]) -> bool {
+/// Returns the error about a service for which a rule sets the state `up`, and no rule of the part can result in `down`.
+pub(super) fn problem(rules: &[Rule]) -> Option<String> {
     let of_services = || rules.iter().filter(|rule| rule.metric.name == METRIC);
-    of_services().any(|rule| fixed_state(rule) == Some(UP)) && !of_services().any(can_be_down)
+    let lacks_down =
+        |up: &&Rule| !of_services().any(|rule| may_set(rule, STATE, DOWN) && fixed(up, NAME).is_none_or(|name| may_set(rule, NAME, name)));
+    let up = of_services().filter(|rule| fixed(rule, STATE) == Some(UP)).find(lacks_down)?;
+    let service = fixed(up, NAME).map_or_else(String::new, |name| format!(" of {name}"));
+    Some(format!(
+        "mail.service.status{service} has the state up, but not down, so the alert about the service would never fire; write two rules for the \
+         family: mail.service.state: up with convert: is_nonzero, and down with convert: is_zero"
+    ))
 }
 
-fn fixed_state(rule: &Rule) -> Option<&str> {
-    rule.with.iter().find(|(attribute, _)| attribute.key == STATE).map(|(_, value)| *value)
+/// The fixed value of an attribute.
+fn fixed(rule: &Rule, attribute: &str) -> Option<&'static str> {
+    rule.with.iter().find(|(other, _)| other.key == attribute).map(|(_, value)| *value)
 }
 
-fn can_be_down(rule: &Rule) -> bool {
-    let from = rule.from.iter().find(|from| from.attribute.key == STATE);
-    fixed_state(rule) == Some(DOWN)
-        || from
-            .is_some_and(|from| from.values.is_empty() || from.other == Some(DOWN) || from.values.iter().any(|(_, state)| *state == DOWN))
+/// Returns `true` if a point of the rule can have this value of an attribute.
+fn may_set(rule: &Rule, attribute: &str, value: &str) -> bool {
+    let from = rule.from.iter().find(|from| from.attribute.key == attribute);
+    fixed(rule, attribute) == Some(value)
+        || from.is_some_and(|from| {
+            from.values.is_empty() || from.other == Some(value) || from.values.iter().any(|(_, canonical)| *canonical == value)
+        })
 }

@@ -1,9 +1,10 @@
 //! Decodes the top level of a definition.
 
+use super::consistency::Declared;
 use super::limits::{DIAGNOSES_MAX, EXAMPLES_MAX, NOTES_MAX, PARTS_MAX, VALUES_MAX};
 use super::memory::Memory;
 use super::schema::VERSION;
-use super::{diagnosis, example, hook, part, pattern, service_state};
+use super::{diagnosis, example, hook, part, pattern};
 use crate::model::Kind;
 use crate::source::{Part, Rule, Source, WindowRule, systems::code};
 use crate::yaml::{Decoder, Item, Location, Map};
@@ -17,15 +18,17 @@ pub(super) fn decode(decoder: &mut Decoder<'_>, memory: Memory, mut map: Map<'_>
     let min_interval = map.duration_or_default(decoder, "min_interval");
     let timeout = map.duration_or_default(decoder, "timeout");
     let requests_per_minute = map.integer(decoder, "requests_per_minute").and_then(|number| u32::try_from(number).ok());
-    let version = map.take("version").and_then(|item| {
-        let mut map = decoder.map(&item, VERSION)?;
+    let (version_item, counters_since, process_since) = (map.take("version"), map.take("counters_since"), map.take("process_since"));
+    let since_items: Vec<Item<'_>> = [&counters_since, &process_since].into_iter().flatten().cloned().collect();
+    let version = version_item.as_ref().and_then(|item| {
+        let mut map = decoder.map(item, VERSION)?;
         let family = map.take_required(decoder, "family").and_then(|item| pattern::family(decoder, &item));
         let label = map.take_required(decoder, "label").and_then(|item| pattern::name(decoder, &item));
         decoder.finish(map);
         Some((memory.text(family?), memory.text(label?)))
     });
-    let counters_since = map.take("counters_since").and_then(|item| pattern::family_pattern(decoder, &item));
-    let process_since = map.take("process_since").and_then(|item| pattern::family(decoder, &item));
+    let counters_since = counters_since.and_then(|item| pattern::family_pattern(decoder, &item));
+    let process_since = process_since.and_then(|item| pattern::family(decoder, &item));
     let gauges_underflow = map.flag_or_default(decoder, "gauges_underflow");
     let counters = map.take("counters").map(|item| pattern::families(decoder, &item, VALUES_MAX)).unwrap_or_default();
     let windowed = map.flag_or_default(decoder, "windowed");
@@ -41,6 +44,16 @@ pub(super) fn decode(decoder: &mut Decoder<'_>, memory: Memory, mut map: Map<'_>
     let (parts, names, window) = parts_item.map(|item| decode_parts(decoder, memory, &item, windowed)).unwrap_or_default();
     let examples = examples.iter().filter_map(|item| example::decode(decoder, memory, item, &names)).collect();
     let name = name?;
+    if let Some(declared) = Declared::of(&parts).filter(|_| memory == Memory::Keep) {
+        if let (Some(item), Some((family, label))) = (&version_item, version) {
+            declared.check_family(decoder, &item.location, family, Some(label));
+        }
+        for item in &since_items {
+            if let Some(family) = decoder.raw_text(item) {
+                declared.check_family(decoder, &item.location, family, None);
+            }
+        }
+    }
     Some(Source {
         name: memory.text(name),
         title: memory.text(title.as_deref().unwrap_or(name)),
@@ -85,9 +98,6 @@ fn decode_parts<'n>(
                     rule.metric.name
                 ),
             );
-        }
-        if part.as_ref().is_some_and(|part| service_state::lacks_down(part.rules)) {
-            decoder.report(&item.location, service_state::PROBLEM);
         }
         parts.extend(part);
         let Some((name, location)) = name else { continue };

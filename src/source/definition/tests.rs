@@ -1,6 +1,7 @@
 //! The loader: valid definitions, the position of each mistake, and any text without a panic.
 #![allow(clippy::unwrap_used)]
 
+mod consistency;
 mod examples;
 mod hooks;
 mod mistakes;

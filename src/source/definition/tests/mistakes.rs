@@ -229,7 +229,7 @@ examples:
             "4:15: delivery_log: unknown value cpanle; did you mean cpanel?",
             "8:16: parts[0].requests[0].path: metrics must begin with /; an empty path uses the target's URL unchanged",
             "8:33: parts[0].requests[0].reader: unknown reader txt; did you mean text?",
-            "9:9: parts[0].requests[1]: a is also the format of another request; set `format` to distinguish them",
+            "9:9: parts[0].requests[1]: a is also the format of another request, and only one request of a part is sent; put this one into a part of its own, or set `format` of an alternative",
             "10:9: parts[0].requests[2]: the reader json needs series",
             "11:53: parts[0].requests[3].openmetrics: is for the readers text and text_unterminated",
             "12:44: parts[0].requests[4].openmetrics: unknown value yep; expected one of: true, false",

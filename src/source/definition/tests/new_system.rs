@@ -61,7 +61,7 @@ fn a_mistake_in_a_path_is_named() {
 
 #[test]
 fn a_service_that_can_only_be_up_is_refused() {
-    let series = "          - {family: x_up, each: '$.s[*]', labels: {name: $.name}, value: $.up, booleans: true}\n";
+    let series = "          - {family: x_up, each: '$.s[*]', labels: {name: $.name, state: $.state}, value: $.up, booleans: true}\n";
     let rule = |state: &str| {
         format!(
             "      - {{family: x_up, metric: mail.service.status, attributes: {{mail.service.name: {{label: name}}, mail.service.state: {state}}}}}\n"
