@@ -1,11 +1,11 @@
-//! Checks that the keys of a part fit together: its requests, and its rules and the series that they take.
+//! Checks that the keys of a part fit together: its windows and requests, and its rules and the series that they take.
 //!
 //! Each key is valid already, so this runs when the definition is decoded for the second time, with its texts.
 
-use super::service_state;
+use super::{service_state, window};
 use crate::model::Kind;
 use crate::source::pattern::{is_match, is_pattern};
-use crate::source::{AttributeSource, Part, PathSeries, Piece, Rule, Take, Transform};
+use crate::source::{AttributeSource, Part, PathSeries, Piece, Rule, Take, Transform, WindowRule};
 use crate::yaml::text::suggestion;
 use crate::yaml::{Decoder, Location};
 
@@ -16,10 +16,17 @@ pub(super) struct PartLocations {
     pub rules: Vec<Location>,
 }
 
-/// Reports what does not fit.
-pub(super) fn check(decoder: &mut Decoder<'_>, part: &Part, locations: &PartLocations) {
+/// Reports what does not fit. `windows`: the values are sums over windows, which are fixed if there is a rule for them.
+pub(super) fn check(decoder: &mut Decoder<'_>, part: &Part, locations: &PartLocations, windows: Option<Option<WindowRule>>) {
     if let Some(problem) = service_state::problem(part.rules) {
         decoder.report(&locations.part, problem);
+    }
+    if let Some(rule) = windows {
+        for (request, location) in part.requests.iter().zip(&locations.requests) {
+            if let Some(problem) = window::naming_problem(request, rule) {
+                decoder.report(location, problem);
+            }
+        }
     }
     let declared = Declared::of(std::slice::from_ref(part));
     for (at, (rule, location)) in part.rules.iter().zip(&locations.rules).enumerate() {

@@ -82,7 +82,7 @@ pub(super) fn decode<'n>(
     if let Some(part) = part.as_ref().filter(|_| memory == Memory::Keep) {
         let locations = |items: &[Item<'_>]| items.iter().map(|item| item.location.clone()).collect();
         let locations = PartLocations { part: item.location.clone(), requests: locations(&request_items), rules: locations(&rule_items) };
-        consistency::check(decoder, part, &locations);
+        consistency::check(decoder, part, &locations, (is_required && windowed).then_some(*window_rule));
     }
     (name, part)
 }

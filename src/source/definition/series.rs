@@ -170,7 +170,8 @@ mod tests {
             ("    credential: {ticket: {path: /t, value: '$[*]', cookie: C, lifetime: 2h}}\n".to_owned(), "select one value"),
             ("    credential: {ticket: {path: /t, value: $.t, cookie: 'C D', lifetime: 2h}}\n".to_owned(), "is not the name of a header"),
         ] {
-            let result = load(&definition("{family: a, value: 1}", &more), "made-up.yaml");
+            let path = if more.contains("window:") { "'/x?from={start}'" } else { "/x" };
+            let result = load(&definition("{family: a, value: 1}", &more).replace("/x", path), "made-up.yaml");
             let problems = result.err().map(|problems| problems.to_string()).unwrap_or_default();
             assert_eq!(problems.is_empty(), problem.is_empty(), "{more}: {problems}");
             assert!(problems.contains(problem), "{more}: {problems}");

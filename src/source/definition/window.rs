@@ -3,7 +3,7 @@
 use super::memory::Memory;
 use super::schema::WINDOW_RULE;
 use crate::model::time_zone;
-use crate::source::{WINDOWS_KEPT_MAX, WindowLength, WindowRule};
+use crate::source::{Request, WINDOWS_KEPT_MAX, WindowLength, WindowRule, fill_placeholders};
 use crate::yaml::{Decoder, Item};
 
 const LENGTHS: &[(&str, WindowLength)] = &[("day", WindowLength::Day), ("hour", WindowLength::Hour)];
@@ -12,6 +12,30 @@ const LATE_WINDOWS_MAX: u32 = WINDOWS_KEPT_MAX as u32 - 2;
 
 pub(super) fn length_names() -> Vec<&'static str> {
     LENGTHS.iter().map(|(name, _)| *name).collect()
+}
+
+/// Returns the error about a request that is the same for two windows, one after the other. `rule`: the windows, if they are fixed.
+pub(super) fn naming_problem(request: &Request, rule: Option<WindowRule>) -> Option<String> {
+    let every = rule.map_or(WindowLength::Day, |rule| rule.every);
+    let zone = time_zone(rule.map_or("UTC", |rule| rule.zone))?;
+    let seconds = i64::try_from(every.duration().as_secs()).ok()?;
+    // Of three windows, at most two are in different days, months or years.
+    let requests = [1, 2, 3].map(|n: i64| {
+        let (start, end) = (n * seconds, (n + 1) * seconds - 1);
+        [request.path, request.post_body.unwrap_or_default()].map(|text| fill_placeholders(text, start, end, 1, &zone))
+    });
+    let is_named = requests.windows(2).all(|pair| matches!(pair, [first, second] if first != second));
+    let (length, key) = match (every, rule) {
+        (WindowLength::Day, Some(_)) => ("day", "window"),
+        (WindowLength::Hour, Some(_)) => ("hour", "window"),
+        (_, None) => ("window", "windowed"),
+    };
+    (!is_named).then(|| {
+        format!(
+            "does not name the {length}, so that the same sums count several times; write its start into the path or the body, such as \
+             from={{start}} or {{start:%Y-%m-%dT%H:%M}}; for sums of today only, remove {key}: a counter that falls at midnight has restarted"
+        )
+    })
 }
 
 pub(super) fn decode(decoder: &mut Decoder<'_>, memory: Memory, item: &Item<'_>) -> Option<WindowRule> {

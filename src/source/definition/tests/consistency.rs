@@ -137,6 +137,39 @@ fn a_series_that_counts_twice_in_a_point_is_reported() {
 }
 
 #[test]
+fn a_request_that_does_not_name_its_window_is_reported() {
+    let text = |window: &str, request: &str| format!("name: x\n{window}    requests: [{{{request}}}]\n");
+    let fixed = |every: &str| format!("parts:\n  - name: m\n    window: {{every: {every}, zone: Asia/Kathmandu}}\n");
+    let windowed = "windowed: true\nparts:\n  - name: m\n";
+    let problem = |length: &str, key: &str| {
+        format!(
+            "5:16: parts[0].requests[0]: does not name the {length}, so that the same sums count several times; write its start into the path or the body, such as \
+             from={{start}} or {{start:%Y-%m-%dT%H:%M}}; for sums of today only, remove {key}: a counter that falls at midnight has restarted"
+        )
+    };
+    for (window, request, expected) in [
+        (fixed("hour"), "path: /today", Some(("hour", "window"))),
+        (fixed("hour"), "path: '/x?d={start:%Y-%m-%d}'", Some(("hour", "window"))),
+        (fixed("hour"), "path: '/x?d={start:%Y-%m-%dT%H}'", None),
+        (fixed("hour"), "path: '/x?d={end}'", None),
+        (fixed("day"), "path: /today", Some(("day", "window"))),
+        (fixed("day"), "path: '/x?d={start:%Y-%m}'", Some(("day", "window"))),
+        (fixed("day"), "path: '/x?d={start:%Y-%m-%d}'", None),
+        (fixed("day"), "path: /x, body: '{\"from\":\"{start:%F}\"}'", None),
+        (fixed("day"), "path: /x, body: '{\"from\":\"today\"}'", Some(("day", "window"))),
+        (windowed.to_owned(), "path: /today", Some(("window", "windowed"))),
+        (windowed.to_owned(), "path: '/x?from={start}&to={end}'", None),
+    ] {
+        let found = load(&text(&window, request), "f").map(|_| ()).map_err(|problems| problems.to_string());
+        let expected = expected.map_or(Ok(()), |(length, key)| Err(format!("f:{}", problem(length, key))));
+        assert_eq!(found, expected, "{window}{request}");
+    }
+    // Only the first part has windows.
+    let more = text(&fixed("day"), "path: '/x?d={start}'") + "  - {name: more, requests: [{path: /status}]}\n";
+    assert!(load(&more, "f").is_ok());
+}
+
+#[test]
 fn an_alternative_request_with_other_families_is_reported() {
     let of = |second: &str| {
         format!(

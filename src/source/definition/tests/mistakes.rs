@@ -263,29 +263,30 @@ fn only_the_required_part_of_a_system_with_windows_has_counters() {
     let text = |window: &str, metric: &str| {
         let rules = format!("rules: [{{family: c, metric: {metric}}}]");
         format!(
-            "name: x\nparts:\n- {{name: a, {window}requests: [{{path: /}}], {rules}}}\n- {{name: b, requests: [{{path: /}}], {rules}}}\n"
+            "name: x\nparts:\n- {{name: a, {window}requests: [{{path: '/?from={{start}}'}}], {rules}}}\n- {{name: b, requests: [{{path: /}}], {rules}}}\n"
         )
     };
     let message = "mail.complaints is a counter, which only the required part of a system with windows can have; make another system of it";
     assert_eq!(problems(&text("window: {every: day}, ", "mail.complaints")), [format!("4:3: parts[1]: {message}")]);
     assert_eq!(problems(&text("", "mail.complaints").replace("parts:", "windowed: true\nparts:")), [format!("5:3: parts[1]: {message}")]);
-    assert!(load(&text("", "mail.complaints"), "f").is_ok());
+    assert!(load(&text("", "mail.complaints").replace("{start}", "{end}"), "f").is_ok());
     assert!(load(&text("window: {every: day}, ", "mail.queue.depth, attributes: {mail.queue.state: deferred}"), "f").is_ok());
 }
 
 #[test]
 fn a_counter_of_a_system_with_windows_has_no_fall() {
     let text = |fall: &str| with_rule(&format!("{{family: c, metric: mail.complaints, fall: {fall}}}"));
-    let windowed = |fall| text(fall).replace("    requests", "    window: {every: hour}\n    requests");
+    let named = |fall| text(fall).replace("/metrics", "'/metrics?from={start}'");
+    let windowed = |fall| named(fall).replace("    requests", "    window: {every: hour}\n    requests");
     let message =
         "parts[0].rules[0].fall: is not for a system with windows: a sum of a window is held in its window, and added up once; remove it";
     for fall in ["hold", "accumulate", "rebase"] {
         assert_eq!(problems(&windowed(fall)), [format!("7:46: {message}")]);
-        assert_eq!(problems(&text(fall).replace("parts:", "windowed: true\nparts:")), [format!("7:46: {message}")]);
+        assert_eq!(problems(&named(fall).replace("parts:", "windowed: true\nparts:")), [format!("7:46: {message}")]);
         assert!(load(&text(fall), "f").is_ok(), "{fall}");
     }
     assert!(load(&windowed("reset"), "f").unwrap().windowed);
-    assert!(load(&text("reset").replace("parts:", "windowed: true\nparts:"), "f").unwrap().windowed);
+    assert!(load(&named("reset").replace("parts:", "windowed: true\nparts:"), "f").unwrap().windowed);
 }
 
 #[test]
