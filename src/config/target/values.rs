@@ -6,7 +6,7 @@ use crate::config::map::Item;
 use crate::config::request::http_url;
 use crate::config::schema::DETAIL;
 use crate::config::text::{closest, suggestion};
-use crate::config::unknown_system;
+use crate::config::{Problem, unknown_system};
 use crate::model::Attribute;
 use crate::source::{Detail, Request, Source};
 use reqwest::Url;
@@ -36,6 +36,12 @@ pub(super) fn system(decoder: &mut Decoder<'_>, item: &Item<'_>) -> Option<&'sta
     }
     // The command line has no file.
     let definitions = if decoder.file.is_empty() { "--systems-file" } else { "systems_files" };
+    if found.is_none() {
+        // A file that is missing is the probable cause. Its warning is not printed if there are errors.
+        let unmatched = |warning: &Problem| warning.path.starts_with("systems_files");
+        let causes = decoder.warnings.iter().filter(|warning| unmatched(warning)).cloned().collect::<Vec<_>>();
+        decoder.problems.extend(causes);
+    }
     let found = found.ok_or_else(|| unknown_system(&name, &decoder.systems.names(), definitions));
     decoder.ok_or_report(&item.location, found)
 }

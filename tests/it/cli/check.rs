@@ -235,3 +235,16 @@ fn check_finds_a_key_of_another_certificate() {
     assert_eq!(stderr(&output), "postmeter: postmeter.yaml:2: export.prometheus.tls: key_file a.key is not the key of cert_file a.pem\n");
     assert!(!output.status.success());
 }
+
+#[test]
+fn a_missing_file_of_a_mail_system_precedes_the_system_that_is_unknown() {
+    let folder = tempfile::tempdir().unwrap();
+    let config = "systems_files: [hub.yaml]\ntargets: [{name: a, system: hub, url: 'http://127.0.0.1:1'}]\n";
+    std::fs::write(folder.path().join("postmeter.yaml"), config).unwrap();
+    let output = run(folder.path(), "check --config postmeter.yaml");
+    let lines = stderr(&output);
+    let lines: Vec<&str> = lines.lines().collect();
+    assert_eq!((output.status.code(), lines.len()), (Some(1), 2), "{lines:?}");
+    assert!(lines[0].ends_with("postmeter.yaml:1: systems_files[0]: hub.yaml does not exist"), "{lines:?}");
+    assert!(lines[1].contains("postmeter.yaml:2: targets[0].system: unknown mail system \"hub\""), "{lines:?}");
+}

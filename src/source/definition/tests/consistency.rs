@@ -66,7 +66,7 @@ fn a_rule_that_names_what_no_series_has_is_reported() {
         ),
         (
             "family: hub_time, metric: system.cpu.utilization, convert: {one_minus_share_of: hub_total}".to_owned(),
-            vec!["12:9: parts[0].rules[0]: no series has the family hub_total; did you mean hub_time?".to_owned()],
+            vec!["12:9: parts[0].rules[0]: no series has the family hub_total; expected one of: hub_queue, hub_sent, hub_time".to_owned()],
         ),
     ] {
         assert_eq!(problems(&json(&[QUEUE, SENT, TIME], &[&rule], "")), expected, "{rule}");
