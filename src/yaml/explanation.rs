@@ -82,6 +82,15 @@ impl<'a> Lines<'a> {
         if reason.starts_with("alias references") {
             return Some("a value that begins with * refers to an anchor, and there is none of this name; put the value in quotes".into());
         }
+        if let Some(explanation) = limits(reason) {
+            return Some(explanation.into());
+        }
+        if reason.starts_with("cannot deserialize null into string") {
+            return Some("a key is empty or ~, which is no text; write the key, in quotes if it is meant: \"\" or \"~\"".into());
+        }
+        if reason.starts_with("invalid ") && at.contains("!!") {
+            return Some("the value is not of the type that its tag (!!) names; remove the tag".into());
+        }
         // The parser may notice it in the next line.
         if let Some(message) = std::iter::once(line).chain(self.above(line)).find_map(|number| unquoted_reference::explain(self.at(number)))
         {
@@ -112,6 +121,17 @@ impl<'a> Lines<'a> {
                 "a key must be a single value; a value that begins with { is a map, so put text that contains braces in quotes".into(),
             );
         }
+        None
+    }
+}
+
+/// Explains the limits of the parser.
+fn limits(reason: &str) -> Option<&'static str> {
+    if reason.starts_with("budget breached") {
+        Some("the file has too many values, or aliases (*) that repeat too many; write fewer")
+    } else if reason.contains("recursion limit") {
+        Some("maps and lists are nested too deeply; remove brackets, or indent less")
+    } else {
         None
     }
 }

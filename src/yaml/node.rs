@@ -281,6 +281,19 @@ mod tests {
     }
 
     #[test]
+    fn keys_tags_and_limits_are_explained() {
+        const KEY: &str = "a key is empty or ~, which is no text; write the key, in quotes if it is meant: \"\" or \"~\"";
+        check_error("a: {~: x}\n", 1, KEY);
+        check_error("a:\n  : x\n", 2, KEY);
+        check_error("a: !!int q\n", 1, "the value is not of the type that its tag (!!) names; remove the tag");
+        let deep = format!("a: {}{}\n", "[".repeat(1000), "]".repeat(1000));
+        check_error(&deep, 1, "maps and lists are nested too deeply; remove brackets, or indent less");
+        let aliases = format!("a: &a [{}]\nb: &b [{}]\nc: [{}]\n", "x, ".repeat(1000), "*a, ".repeat(1000), "*b, ".repeat(1000));
+        let error = parse(&aliases).unwrap_err();
+        assert_eq!(error.message, "the file has too many values, or aliases (*) that repeat too many; write fewer");
+    }
+
+    #[test]
     fn hostile_yaml_is_rejected_and_secrets_are_not_quoted() {
         let deep = format!("a: {}", "[".repeat(100_000));
         let bomb = "a: &a [x, x]\n".to_owned()
