@@ -21,6 +21,22 @@ const UNITS: &[(&str, (&str, f64))] = &[
     ("%", ("1", 0.01)),
 ];
 
+/// Beginnings of other names of units, in lower case, each with the unit.
+const OTHER_NAMES: &[(&str, &str)] = &[
+    ("sec", "s"),
+    ("milli", "ms"),
+    ("micro", "us"),
+    ("nano", "ns"),
+    ("minute", "min"),
+    ("hour", "h"),
+    ("day", "d"),
+    ("byte", "B"),
+    ("kilobyte", "kB"),
+    ("megabyte", "MB"),
+    ("gigabyte", "GB"),
+    ("percent", "%"),
+];
+
 pub(super) fn names() -> Vec<&'static str> {
     UNITS.iter().map(|(name, _)| *name).collect()
 }
@@ -40,6 +56,30 @@ pub(super) fn factor(unit: &str, metric: Option<&Metric>) -> Result<f64, String>
             };
             Err(format!("{unit} does not fit {name}, whose unit is {metric_unit}; {advice}"))
         }
-        None => Err(format!("unknown unit {unit}; expected one of: {}", names().join(", "))),
+        None => {
+            let advice =
+                similar(unit).map_or_else(|| format!("expected one of: {}", names().join(", ")), |name| format!("did you mean {name}?"));
+            Err(format!("unknown unit {unit}; {advice}"))
+        }
+    }
+}
+
+/// Returns the unit that has this name elsewhere, or in another case.
+fn similar(name: &str) -> Option<&'static str> {
+    let lower = name.to_lowercase();
+    let in_other_case = UNITS.iter().map(|(unit, _)| *unit).find(|unit| unit.eq_ignore_ascii_case(name));
+    in_other_case.or_else(|| OTHER_NAMES.iter().find(|(other, _)| lower.starts_with(other)).map(|(_, unit)| *unit))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::factor;
+
+    #[test]
+    fn the_unit_of_another_name_is_suggested() {
+        for (name, unit) in [("KB", "kB"), ("mb", "MB"), ("seconds", "s"), ("Percent", "%"), ("milliseconds", "ms"), ("kilobytes", "kB")] {
+            assert_eq!(factor(name, None), Err(format!("unknown unit {name}; did you mean {unit}?")));
+        }
+        assert!(factor("x", None).is_err_and(|error| error.starts_with("unknown unit x; expected one of: ns, us,")));
     }
 }
