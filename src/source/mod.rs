@@ -42,8 +42,8 @@ pub use diagnosis::{Condition, Diagnosis};
 pub use example::Example;
 pub use hook::{Hook, HookCredential, HookPage, HookRecord, LogFileFormat, SignatureError, SignatureScheme, VerificationKey};
 pub use map::{
-    ADVICE_BYTES_MAX, ADVICE_MAX, Context, CounterMemory, Detail, Omission, POINTS_PER_METRIC_MAX, SkippedRule, TRACED_SERIES_MAX, Totals,
-    Trace, TracedEntry, TracedFamily, TracedRule, TracedSeries, TracedValue, WINDOWS_KEPT_MAX, map_to_canonical,
+    ADVICE_BYTES_MAX, ADVICE_MAX, AbsentFamily, Context, CounterMemory, Detail, Omission, POINTS_PER_METRIC_MAX, SkippedRule,
+    TRACED_SERIES_MAX, Totals, Trace, TracedEntry, TracedFamily, TracedRule, TracedSeries, TracedValue, WINDOWS_KEPT_MAX, map_to_canonical,
 };
 pub use part::{Part, Request, TARGET_URL};
 pub use reader::Reader;

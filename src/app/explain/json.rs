@@ -35,6 +35,8 @@ fn target(explanation: &Explanation) -> Value {
         let unused = family.series - family.used;
         json!({"part": family.part, "family": family.name, "type": text::type_name(family.kind), "series": family.series, "unused_series": unused, "examples": family.unused.iter().map(native).collect::<Vec<_>>()})
     });
+    let absent =
+        explanation.absent.iter().map(|family| json!({"part": family.part, "family": family.name, "unreadable": family.unreadable}));
     let repairs =
         explanation.repairs.iter().map(|(repair, n)| json!({"kind": repair.as_str(), "count": n, "description": repair.description()}));
     json!({
@@ -47,6 +49,7 @@ fn target(explanation: &Explanation) -> Value {
         "series_without_point": unmapped.collect::<Vec<_>>(),
         "unmatched_rules": unmatched.collect::<Vec<_>>(),
         "unused_families": unused.collect::<Vec<_>>(),
+        "absent_families": absent.collect::<Vec<_>>(),
         "repairs": repairs.collect::<Vec<_>>(),
         "advice": explanation.advice,
         "advice_if_rising": explanation.advice_if_rising,

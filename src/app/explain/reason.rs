@@ -1,7 +1,7 @@
 //! The reasons why a point has no value, and why a series has no point.
 
 use super::report::Contribution;
-use crate::model::{Kind, Metric, Repair};
+use crate::model::{Kind, Metric, Repair, label_text};
 use crate::net::Redactor;
 use crate::source::{Omission, Take, Trace, TracedRule, TracedSeries, TracedValue, Transform};
 use std::borrow::Cow;
@@ -51,15 +51,26 @@ pub(super) fn of_point(metric: &Metric, contributions: &[Contribution], trace: &
 fn unreadable_family(contribution: &Contribution, trace: &Trace, secrets: &Redactor) -> Option<Cow<'static, str>> {
     let (part, series) = (contribution.rule.part, contribution.series.as_ref()?);
     let family = trace.families.iter().find(|family| family.part == part && family.name == series.family)?;
-    let reason = family.unreadable.as_ref()?;
-    Some(secrets.redacted(format!("{} cannot be read: {reason}", family.name)).into())
+    let of_series = label_text(series.labels.iter().map(|(name, value)| (name.as_str(), value.as_str())));
+    let own = family.unreadable.iter().find(|(labels, _)| *labels == of_series).map(|(_, reason)| (String::new(), reason));
+    // Another series that may have the same labels.
+    let other = || family.unreadable.first().map(|(labels, reason)| (braced(labels), reason));
+    let (labels, reason) = own.or_else(other)?;
+    Some(secrets.redacted(format!("{}{labels} cannot be read: {reason}", family.name)).into())
+}
+
+/// Labels in braces, if there are any.
+fn braced(labels: &str) -> String {
+    if labels.is_empty() { String::new() } else { format!("{{{labels}}}") }
 }
 
 /// Returns the reason why a family of a rule cannot be read completely: what is missing may belong to any point of the rule.
 fn unreadable_family_of(rule: &TracedRule, trace: &Trace, secrets: &Redactor) -> Option<Cow<'static, str>> {
     let families =
         trace.families.iter().filter(|family| family.part == rule.part.name && rule.rule.families.contains(&family.name.as_str()));
-    let (name, reason) = families.filter_map(|family| Some((&family.name, family.unreadable.as_ref()?))).next()?;
+    let of_response = families.filter_map(|family| family.unreadable.first().map(|(_, reason)| (family.name.as_str(), reason)));
+    let absent = trace.absent.iter().filter(|family| family.part == rule.part.name && rule.rule.families.contains(&family.name));
+    let (name, reason) = of_response.chain(absent.filter_map(|family| Some((family.name, family.unreadable.as_ref()?)))).next()?;
     Some(secrets.redacted(format!("{name} cannot be read: {reason}")).into())
 }
 

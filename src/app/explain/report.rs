@@ -3,7 +3,7 @@
 use super::reason;
 use crate::model::{Attributes, Metric, Point, Repair, Repairs, Snapshot};
 use crate::net::Redactor;
-use crate::source::{Omission, Rule, SkippedRule, Source, Trace, TracedEntry, TracedFamily, TracedRule, TracedSeries};
+use crate::source::{AbsentFamily, Omission, Rule, SkippedRule, Source, Trace, TracedEntry, TracedFamily, TracedRule, TracedSeries};
 use std::borrow::Cow;
 use std::collections::HashMap;
 
@@ -24,6 +24,8 @@ pub(super) struct Explanation {
     pub(super) unmatched: Vec<UnmatchedRule>,
     /// Families with at least one series that no rule takes.
     pub(super) unused: Vec<TracedFamily>,
+    /// Families of the definition that the response has no value for.
+    pub(super) absent: Vec<AbsentFamily>,
     pub(super) repairs: Repairs,
     pub(super) advice: Vec<String>,
     /// Advice that applies if a native value, which is not 0, rises from now on.
@@ -139,7 +141,8 @@ impl Explanation {
             points,
             omitted: omitted.collect(),
             unmapped,
-            unmatched: unmatched(&trace.rules),
+            unmatched: unmatched(&trace),
+            absent: std::mem::take(&mut trace.absent).into_iter().map(|family| redacted_absent(family, secrets)).collect(),
             unused: trace.families.into_iter().filter(|family| family.used < family.series).map(|f| redacted_family(f, secrets)).collect(),
             repairs: snapshot.repairs,
             advice: snapshot.advice.iter().map(|advice| secrets.redacted(advice.clone())).collect(),
@@ -183,14 +186,21 @@ fn key(metric: &'static Metric, attributes: &Attributes) -> SeriesKey {
 }
 
 /// Returns the rules that took no series, those with the same reason one after the other.
-fn unmatched(rules: &[TracedRule]) -> Vec<UnmatchedRule> {
+fn unmatched(trace: &Trace) -> Vec<UnmatchedRule> {
+    let rules = &trace.rules;
+    let has_family =
+        |traced: &TracedRule| trace.families.iter().any(|family| family.part == traced.part.name && traced.rule.reads(&family.name));
     let reason = |traced: &TracedRule| match traced.skipped {
         Some(SkippedRule::Misnamed) => Some("not applied: the counters of this version of the server have wrong names"),
         Some(SkippedRule::CountedFromLog) => Some("not applied: the metric is counted from the delivery log"),
         Some(SkippedRule::Detail) => Some("not applied: the target does not enable this detail"),
         None if traced.series > 0 => None,
-        None if traced.rule.zero_when_absent => Some("no series matches, which means 0"),
-        None => Some("no series matches"),
+        None => Some(match (has_family(traced), traced.rule.zero_when_absent) {
+            (true, true) => "no series of the family has the labels of the rule, which means 0",
+            (true, false) => "no series of the family has the labels of the rule",
+            (false, true) => "the response does not have the family, which means 0",
+            (false, false) => "the response does not have the family",
+        }),
     };
     let unmatched = rules.iter().filter_map(|traced| Some(UnmatchedRule { rule: reference(traced), reason: reason(traced)? }));
     let mut unmatched: Vec<_> = unmatched.collect();
@@ -207,6 +217,11 @@ fn redacted(mut series: TracedSeries, secrets: &Redactor) -> TracedSeries {
 
 fn redacted_family(mut family: TracedFamily, secrets: &Redactor) -> TracedFamily {
     family.unused = family.unused.into_iter().map(|series| redacted(series, secrets)).collect();
+    family
+}
+
+fn redacted_absent(mut family: AbsentFamily, secrets: &Redactor) -> AbsentFamily {
+    family.unreadable = family.unreadable.map(|reason| secrets.redacted(reason));
     family
 }
 

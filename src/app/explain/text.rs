@@ -50,6 +50,13 @@ pub(super) fn render(explanation: &Explanation) -> String {
             let _ = writeln!(out, "      and {} more", unused - family.unused.len() as u64);
         }
     }
+    if !explanation.absent.is_empty() {
+        title(&mut out, "Families of the definition without a value in the response", explanation.absent.len());
+    }
+    for family in &explanation.absent {
+        let reason = family.unreadable.as_deref().unwrap_or("its paths select nothing, or null");
+        let _ = writeln!(out, "  {} of {}: {}", family.name, family.part, Escaped::line(reason));
+    }
     let repairs: Vec<_> = explanation.repairs.iter().collect();
     title(&mut out, "Repairs", repairs.len());
     for (repair, n) in repairs {

@@ -25,8 +25,8 @@ pub use path::{JsonPath, PATH_BYTES_MAX};
 pub use series::{Combine, Each, LabelSource, List, PathSeries, SeriesValue};
 
 use super::{ReadError, quote};
-use crate::model::{Families, FamiliesBuilder, FamilyType, Repair};
-use combined::CombinedSeries;
+use crate::model::{Families, FamiliesBuilder, FamilyType, Repair, label_text};
+use combined::{CombinedSeries, Labels, PartialLabels};
 use path::LocatedNode;
 use scalar::Reading;
 use serde_json::Value;
@@ -95,24 +95,27 @@ fn add_nodes<'a>(
             SeriesValue::Path(_) => scalar::number(node, series.booleans, series.times),
         };
         is_expected |= node.is_some() || series.is_recognized_by(located.node, document);
+        let is_missing = reading == Reading::Missing;
+        if is_missing && (series.kind != FamilyType::Counter || std::ptr::eq(located.node, document)) {
+            continue;
+        }
+        let labels = combined::labels_of(series, located, is_missing && !located.node.is_object());
         let value = match reading {
             Reading::Number(number) => number,
             Reading::Missing => {
-                if series.kind == FamilyType::Counter && !std::ptr::eq(located.node, document) {
-                    note_unreadable(series, out, || "an element of its list has no value of the counter".to_owned());
-                    combined.add_unreadable(combined::labels_of(series, located, !located.node.is_object()));
-                }
+                note_unreadable_node(series, &labels, out, || "an element of its list has no value of the counter".to_owned());
+                combined.add_unreadable(labels);
                 continue;
             }
             Reading::Invalid => {
-                note_unreadable(series, out, || {
+                note_unreadable_node(series, &labels, out, || {
                     let expected = if series.times { "neither a number nor an RFC 3339 time" } else { "not a number" };
                     format!("{} is {expected}", node.map_or_else(String::new, scalar::describe))
                 });
                 f64::NAN
             }
         };
-        match combined::labels_of(series, located, false) {
+        match labels {
             Ok(labels) => combined.add(labels, value, series.combine),
             Err(partial) => {
                 note_unreadable(series, out, || "a label is a list or an object".to_owned());
@@ -135,6 +138,18 @@ fn add_nodes<'a>(
 fn note_unreadable(series: &PathSeries, out: &mut FamiliesBuilder<'_>, reason: impl FnOnce() -> String) {
     out.repair(Repair::Unreadable);
     out.explain_unreadable(series.family, reason);
+}
+
+/// Counts a value of a node that cannot be read, and notes the reason for its series.
+fn note_unreadable_node(
+    series: &PathSeries,
+    labels: &Result<Labels<'_>, PartialLabels<'_>>,
+    out: &mut FamiliesBuilder<'_>,
+    reason: impl FnOnce() -> String,
+) {
+    let (Ok(known) | Err(PartialLabels { known, .. })) = labels;
+    out.repair(Repair::Unreadable);
+    out.explain_unreadable_series(series.family, || label_text(known.iter().map(|(name, value)| (*name, &**value))), reason);
 }
 
 /// Returns the null or the single value that is where one of the lists should be that the series are selected from, or the element that would
@@ -176,6 +191,12 @@ fn list_without_wildcard(series: &[PathSeries], document: &Value) -> Option<Stri
         }
         _ => None,
     })
+}
+
+/// Describes a document, without its values. Returns `None` if it is not JSON.
+#[must_use]
+pub fn describe_document(body: &str) -> Option<String> {
+    document::parse(body).ok().map(|document| describe(&document))
 }
 
 /// Describes a document that has none of the expected values.

@@ -28,6 +28,7 @@ pub use page_edge::PageEdge;
 pub use sample::{FamilyRef, SampleRef, Value};
 pub use text::Text;
 pub use unknown_label::ALL_LABELS;
+pub use unreadable_reason::label_text;
 
 pub(crate) use body::buffer_with_capacity;
 pub(super) use compact::CompactCopy;

@@ -34,7 +34,9 @@ use part_families::PartFamilies;
 pub use points::POINTS_PER_METRIC_MAX;
 use std::time::{Duration, SystemTime};
 pub use totals::Totals;
-pub use trace::{Omission, SkippedRule, TRACED_SERIES_MAX, Trace, TracedEntry, TracedFamily, TracedRule, TracedSeries, TracedValue};
+pub use trace::{
+    AbsentFamily, Omission, SkippedRule, TRACED_SERIES_MAX, Trace, TracedEntry, TracedFamily, TracedRule, TracedSeries, TracedValue,
+};
 pub use windows::WINDOWS_KEPT_MAX;
 
 /// The inputs of the mapping of a poll, besides the responses.

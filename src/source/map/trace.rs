@@ -29,6 +29,8 @@ pub struct Trace {
     pub is_sliding: bool,
     /// The number of series that exceed [`TRACED_SERIES_MAX`].
     pub series_omitted: u64,
+    /// The families of the definition that no response has a value for.
+    pub absent: Vec<AbsentFamily>,
     /// Advice of diagnoses that applies if a value that is not 0 rises from now on.
     pub advice_if_rising: Vec<String>,
     /// The native series that any rule has taken, each by the name of its part and its identity.
@@ -126,7 +128,18 @@ pub struct TracedFamily {
     pub used: u64,
     /// The first of its series that no rule has taken.
     pub unused: Vec<TracedSeries>,
-    /// The reason why one of its values cannot be read, if there is such a value and the reason is known.
+    /// The reasons why values cannot be read, as far as they are known, each with the labels of its series; none if it concerns the family.
+    pub unreadable: Vec<(String, String)>,
+}
+
+/// A family of a definition whose paths select no value in the response.
+#[derive(Clone, Debug)]
+pub struct AbsentFamily {
+    /// The part whose response lacks it.
+    pub part: &'static str,
+    /// Its name.
+    pub name: &'static str,
+    /// The reason why it cannot be read, if its paths select something.
     pub unreadable: Option<String>,
 }
 
@@ -218,7 +231,7 @@ impl Trace {
                     series: 0,
                     used: 0,
                     unused: Vec::new(),
-                    unreadable: families.unreadable_reason(name).map(str::to_owned),
+                    unreadable: families.unreadable_reasons(name).map(|(labels, reason)| (labels.to_owned(), reason.to_owned())).collect(),
                 });
                 self.families.len() - 1
             });
@@ -243,7 +256,24 @@ impl Trace {
                 series.family = (*name).to_owned();
             }
         }
+        self.add_absent(read);
         self.advice_if_rising = super::advice::if_rising(source, read);
+    }
+}
+
+impl Trace {
+    /// Adds the families of definitions that no response has a value for.
+    fn add_absent(&mut self, read: &[(&'static Part, Families)]) {
+        for (part, families) in read {
+            let declared = part.requests.iter().flat_map(|request| request.reader.declared_series());
+            for name in declared.map(|series| series.family) {
+                let is_present = self.families.iter().any(|family| family.part == part.name && family.name == name);
+                if !is_present && !self.absent.iter().any(|absent| absent.part == part.name && absent.name == name) {
+                    let unreadable = families.unreadable_reason(name).map(str::to_owned);
+                    self.absent.push(AbsentFamily { part: part.name, name, unreadable });
+                }
+            }
+        }
     }
 }
 

@@ -34,6 +34,7 @@ fn each_value_that_is_left_out_has_its_own_reason() {
     for (rules, body, expected) in [
         (age, "t 0\n", "the time is 0 or before 1970, which means that the server does not know it"),
         (age, "t -62135596800\n", "the time is 0 or before 1970, which means that the server does not know it"),
+        (age, "t 9e12\n", "the time is more than a day in the future; if it is in milliseconds, set unit: ms"),
         (age, "t NaN\n", "NaN or infinity as the value of a count; dropped"),
         (depth, "g{s=\"b\"} 1\n", "a label is missing or empty, or its value is not in the rule's table"),
         (depth, "g 1\n", "a label is missing or empty, or its value is not in the rule's table"),
@@ -80,4 +81,58 @@ fn a_response_beyond_a_limit_names_the_limit() {
     let output = run(folder.path(), "explain --system prometheus --file only");
     let printed = stdout(&output) + &stderr(&output);
     assert!(printed.contains("no line is a valid sample: it has a series with more than 64 labels"), "{printed}");
+}
+
+#[test]
+fn each_series_of_json_has_its_own_reason_and_what_is_missing_is_listed() {
+    let folder = tempfile::tempdir().unwrap();
+    let definition = "name: x
+parts:
+  - name: m
+    requests:
+      - path: /m
+        reader: json
+        series:
+          - {family: q, each: '$.queues[*]', labels: {q: $.name}, value: $.n}
+          - {family: list, each: '$.list[*]', labels: {q: $.name}, value: 1}
+          - {family: typo, value: $.latncy}
+          - {family: sent, type: counter, value: $.sent}
+    rules:
+      - {family: q, metric: mail.queue.depth, attributes: {mail.queue.state: {label: q, values: {a: active, b: held, c: frozen}}}}
+      - {family: sent, when: {}, metric: mail.complaints}
+      - {family: list, metric: mail.account.configured}
+";
+    std::fs::write(folder.path().join("x.yaml"), definition).unwrap();
+    let body = r#"{"queues":[{"name":"a","n":"12 MB"},{"name":"b","n":true},{"name":"c","n":3}],"list":null}"#;
+    std::fs::write(folder.path().join("body"), body).unwrap();
+    let output = run(folder.path(), "explain --systems-file x.yaml --system x --file body --format json");
+    assert!(output.status.success(), "{}", stderr(&output));
+    let explained = serde_json::from_str::<Value>(&stdout(&output)).unwrap()["targets"][0].take();
+    assert_eq!(reasons(&explained), ["q cannot be read: the text `12 MB` is not a number", "q cannot be read: true is not a number"]);
+    let absent: Vec<_> =
+        explained["absent_families"].as_array().unwrap().iter().map(|family| (&family["family"], &family["unreadable"])).collect();
+    let (list, typo, sent): (Value, Value, Value) = ("list".into(), "typo".into(), "sent".into());
+    assert_eq!(absent, [(&list, &"one of its lists is null".into()), (&typo, &Value::Null), (&sent, &Value::Null)]);
+    let unmatched: Vec<_> = explained["unmatched_rules"].as_array().unwrap().iter().map(|rule| rule["reason"].as_str().unwrap()).collect();
+    assert_eq!(unmatched, ["the response does not have the family"; 2]);
+    let text = stdout(&run(folder.path(), "explain --systems-file x.yaml --system x --file body"));
+    assert!(
+        text.contains("Families of the definition without a value in the response: 3\n  list of m: one of its lists is null\n"),
+        "{text}"
+    );
+    assert!(text.contains("\n  typo of m: its paths select nothing, or null\n"), "{text}");
+}
+
+#[test]
+fn a_rule_without_a_series_names_whether_its_family_is_there() {
+    let folder = tempfile::tempdir().unwrap();
+    let rule = |more: &str| format!("      - {{family: c, metric: mail.complaints{more}}}\n");
+    for (rule, body, expected) in [
+        (rule(""), "d 1\n", "the response does not have the family"),
+        (rule(", zero_when_absent: true"), "d 1\n", "the response does not have the family, which means 0"),
+        (rule(", when: {a: b}"), "c{a=\"x\"} 1\n", "no series of the family has the labels of the rule"),
+        (rule(", when: {a: b}, zero_when_absent: true"), "c 1\n", "no series of the family has the labels of the rule, which means 0"),
+    ] {
+        assert_eq!(explain(folder.path(), &rule, body)["unmatched_rules"][0]["reason"], expected, "{rule}");
+    }
 }
