@@ -103,7 +103,8 @@ async fn request_ticket(TicketRequest { part, ticket, login, shared }: TicketReq
         path: ticket.path,
         post_body: None,
         content_type: FORM,
-        statuses: &[],
+        // A ticket is a new resource of some servers.
+        statuses: &[201],
         prefers_openmetrics: false,
         reader: Reader::Paths(&[]),
     };
@@ -115,6 +116,8 @@ async fn request_ticket(TicketRequest { part, ticket, login, shared }: TicketReq
         Err(error) => return Err(shared.redacted(error).await),
     };
     let unusable = |reason: &str| PollError::Auth { reason: reason.to_owned(), hint: part.unauthorized_hint };
-    let issued = ticket.find(&response.bytes).ok_or_else(|| unusable("the server issued no ticket for this login"))?;
+    let Some(issued) = ticket.find(&response.bytes) else {
+        return Err(shared.redacted(unusable(&ticket.describe_missing(&response.bytes))).await);
+    };
     secret_header(&ticket.cookie_header(&issued)).ok_or_else(|| unusable("the ticket has characters that a cookie cannot have"))
 }

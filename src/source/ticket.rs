@@ -1,6 +1,6 @@
 //! Tickets: credentials that a server issues for a user name and a password, for a limited time.
 
-use crate::format::json_paths::JsonPath;
+use crate::format::json_paths::{self, JsonPath};
 use crate::model::{is_unreserved, percent_encoded, without_byte_order_mark};
 use std::time::Duration;
 
@@ -34,6 +34,14 @@ impl Ticket {
     pub fn find(&self, response: &[u8]) -> Option<String> {
         let text = without_byte_order_mark(std::str::from_utf8(response).ok()?);
         JsonPath::parse_single(self.value).ok()?.text_in(text).filter(|ticket| !ticket.is_empty())
+    }
+
+    /// Describes a response without a ticket, without its values, which may be secret.
+    #[must_use]
+    pub fn describe_missing(&self, response: &[u8]) -> String {
+        let found = std::str::from_utf8(response).ok().and_then(|text| json_paths::describe_document(without_byte_order_mark(text)));
+        let found = found.unwrap_or_else(|| "the response is not JSON".to_owned());
+        format!("the server issued no ticket for this login: nothing is at {}, and {found}", self.value)
     }
 
     /// The value of the header that carries a ticket. The ticket is sent unchanged, because a server need not decode a cookie; only bytes
@@ -76,6 +84,15 @@ mod tests {
         assert_eq!(TICKET.find("\u{feff}{\"data\":{\"ticket\":\"T1\"}}".as_bytes()).as_deref(), Some("T1"));
         for response in [&b""[..], b"null", br#"{"data":null}"#, br#"{"data":{"ticket":""}}"#, br#"{"data":{"ticket":7}}"#, b"\xff{}"] {
             assert_eq!(TICKET.find(response), None, "{response:?}");
+        }
+        for (response, found) in [
+            (&br#"{"data":{"token":"secret"},"ok":true}"#[..], "it has data, ok"),
+            (b"[1]", "the response is a list of other elements"),
+            (b"<html>", "the response is not JSON"),
+            (b"\xff", "the response is not JSON"),
+        ] {
+            let expected = format!("the server issued no ticket for this login: nothing is at $.data.ticket, and {found}");
+            assert_eq!(TICKET.describe_missing(response), expected);
         }
     }
 }

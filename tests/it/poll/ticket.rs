@@ -158,5 +158,24 @@ async fn the_password_of_a_ticket_is_redacted_in_every_response() {
 async fn a_login_without_a_ticket_is_an_error() {
     let server = Server::always(response("200 OK", json!({"data": {"NeedTFA": 1}}).to_string())).await;
     let target = target(&format!("system: pmg, url: '{}', username: u@pmg, password: p", server.url()));
-    fails(&target, &target.reading().await, "auth", "the server issued no ticket for this login");
+    fails(
+        &target,
+        &target.reading().await,
+        "auth",
+        "the server issued no ticket for this login: nothing is at $.data.ticket, and it has data",
+    );
+}
+
+#[tokio::test]
+async fn a_ticket_that_is_created_is_a_ticket() {
+    let server = Server::start(move |_, request| {
+        send(if request.starts_with("POST ") {
+            response("201 Created", json!({"data": {"ticket": "T1"}}).to_string())
+        } else {
+            response("200 OK", json!({"data": {"count_out": 7, "count_in": 0}}).to_string())
+        })
+    })
+    .await;
+    let target = target(&format!("system: pmg, url: '{}', username: u@pmg, password: p", server.url()));
+    is_good(&target.reading().await);
 }
