@@ -25,9 +25,11 @@ pub fn label_text<'a>(labels: impl Iterator<Item = (&'a str, &'a str)>) -> Strin
     let mut text = String::new();
     for (name, value) in labels {
         text.push_str(if text.is_empty() { "" } else { "," });
-        for piece in [name, "=\"", value, "\""] {
-            let room = LABEL_TEXT_BYTES_MAX.saturating_sub(text.len());
-            text.push_str(&piece[..piece.floor_char_boundary(room)]);
+        for character in [name, "=\"", value, "\""].into_iter().flat_map(str::chars) {
+            if text.len() + character.len_utf8() > LABEL_TEXT_BYTES_MAX {
+                return text;
+            }
+            text.push(character);
         }
     }
     text

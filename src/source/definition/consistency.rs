@@ -33,8 +33,8 @@ pub(super) fn check(decoder: &mut Decoder<'_>, part: &Part, locations: &PartLoca
         if let Some(declared) = &declared {
             declared.check_rule(decoder, rule, location);
         }
-        let earlier = part.rules.iter().zip(&locations.rules).take(at);
-        if let Some((_, first)) = earlier.filter(|(earlier, _)| counts_again(earlier, rule)).last() {
+        let mut earlier = part.rules.iter().zip(&locations.rules).take(at);
+        if let Some((_, first)) = earlier.find(|(earlier, _)| counts_again(earlier, rule)) {
             let line = first.line.map_or_else(String::new, |line| format!(" in line {line}"));
             let message =
                 format!("adds the same series to the same points as the rule{line}, so that they count twice; remove one of them");
