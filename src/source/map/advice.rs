@@ -1,5 +1,6 @@
 //! Advice to the operator: evaluates the diagnoses of a mail system.
 
+use super::mapping::is_counter_value;
 use super::selector::LabelConditions;
 use crate::format::quote;
 use crate::model::{Families, FamilyRef, SampleRef, Value, cut};
@@ -105,7 +106,7 @@ impl AdviceMemory {
             return value > 0.0;
         }
         let key = (std::ptr::from_ref(diagnosis).addr(), part, series);
-        if value.is_nan() || (self.values.len() >= SERIES_MAX && !self.values.contains_key(&key)) {
+        if !is_counter_value(value) || (self.values.len() >= SERIES_MAX && !self.values.contains_key(&key)) {
             return false;
         }
         let before = self.values.insert(key, value).or(is_comparable.then_some(0.0));

@@ -2,7 +2,7 @@
 
 use super::CounterMemory;
 use super::last_values::{LastValueSearch, LastValues};
-use super::mapping::taken;
+use super::mapping::{is_counter_value, taken};
 use super::part_families::PartFamilies;
 use crate::model::{Families, Kind, Value, identity_of_point};
 use crate::source::{Part, Transform};
@@ -23,9 +23,12 @@ impl CounterMemory {
             for series in families.taken_by(rule) {
                 let Ok(Value::Number(value)) = taken(rule.take, series.sample.value()) else { continue };
                 let Some((key, has_patterns)) = accumulated else {
-                    *sum.get_or_insert(0.0) += value;
+                    *sum.get_or_insert(0.0) += if is_counter_value(value) { value } else { f64::NAN };
                     continue;
                 };
+                if !is_counter_value(value) {
+                    continue;
+                }
                 let point_of =
                     || rule.attributes_of(&series.sample, has_patterns).map(|attributes| identity_of_point(rule.metric, &attributes));
                 let Some(point) = only_point.or_else(point_of) else { continue };
@@ -33,7 +36,7 @@ impl CounterMemory {
                 has_decreased |= search.as_mut().and_then(|search| search.find(series.identity())).is_some_and(|last| value < last);
             }
             drop(searches);
-            if let Some(sum) = sum {
+            if let Some(sum) = sum.filter(|sum| !sum.is_nan()) {
                 has_decreased |= self.sums.insert(index, sum).is_some_and(|last| sum < last);
             }
         }

@@ -287,6 +287,11 @@ fn is_kept(rule: &Rule) -> bool {
     rule.transform == Transform::Hold && rule.scale >= 0.0
 }
 
+/// Returns `true` if a number is a valid value of a counter. An invalid one does not show what has been counted, so it is not compared.
+pub(super) fn is_counter_value(n: f64) -> bool {
+    (0.0..=COUNTER_MAX).contains(&n)
+}
+
 /// Returns the value that a rule takes, or the repair that omitting it counts as.
 pub(super) fn taken(take: Take, value: Value<'_>) -> Result<Value<'_>, Repair> {
     let number = match (take, value) {

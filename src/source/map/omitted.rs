@@ -5,6 +5,7 @@
 //! So a sum that lacks a series is omitted until the series is back, the server has restarted, or the series has been missing for
 //! [`OMITTED_AGE_MAX`], and counted as a repair.
 
+use super::mapping::is_counter_value;
 use super::stay_fallen::FallenCounters;
 use crate::model::{Value, unix_seconds};
 use crate::source::Rule;
@@ -75,7 +76,7 @@ impl Summands {
             Value::Summary(_) => return,
         };
         // An invalid value does not show what the series has counted.
-        if value < 0.0 || value.is_nan() {
+        if !is_counter_value(value) {
             return;
         }
         let rule = address(rule);

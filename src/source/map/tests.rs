@@ -17,6 +17,7 @@ mod details;
 mod differences;
 mod held_sums;
 mod histograms;
+mod invalid_counters;
 mod json_documents;
 mod rebased_counters;
 mod restarts_at_zero;

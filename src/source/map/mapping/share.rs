@@ -1,6 +1,6 @@
 //! Utilization: 1 minus the share of a counter's increase in the increase of another counter.
 
-use super::Mapping;
+use super::{Mapping, is_counter_value};
 use crate::model::{Attributes, SampleRef};
 use crate::source::Rule;
 use crate::source::map::Omission;
@@ -33,7 +33,11 @@ impl Mapping<'_> {
 
 /// The sum of numbers, which is NaN if one is invalid.
 fn sum(samples: &[SampleRef<'_>]) -> Option<f64> {
-    samples.iter().map(|sample| sample.number()).reduce(|sum, number| Some(sum? + number?))?
+    samples.iter().map(|sample| sample.number().map(valid)).reduce(|sum, number| Some(sum? + number?))?
+}
+
+fn valid(n: f64) -> f64 {
+    if is_counter_value(n) { n } else { f64::NAN }
 }
 
 /// The sum of the series of the whole, and their number. Conditions of the rule apply to those labels that a series of the whole has,
