@@ -11,6 +11,7 @@ use super::rebased::RebasedCounters;
 use super::reported_start::ReportedStart;
 use super::selector::compare_values;
 use super::totals::Totals;
+use super::window_series::WindowSeries;
 use super::windows::WindowSums;
 use crate::model::{Attributes, Point, Repair, Repairs};
 use crate::source::{Part, Source};
@@ -51,6 +52,8 @@ pub struct CounterMemory {
     pub(super) contributions: PartContributions,
     /// The sums of each window, for windowed systems.
     pub(super) windows: WindowSums,
+    /// The series of recent windows.
+    pub(super) window_series: WindowSeries,
     /// The totals of an earlier process.
     pub(super) carried: Option<Box<CarriedTotals>>,
     /// The trace of the last mapping, if it was requested.

@@ -179,6 +179,9 @@ impl<'a> Mapping<'a> {
                 }
             }
             if is_counted && let Ok(value) = value {
+            if rule.scale < 0.0 {
+                self.note_subtracted(rule, series.identity(), &attributes);
+            }
                 self.memory.summands.add(rule, series.identity(), value, identity_of_point(rule.metric, &attributes), is_kept);
             }
             match (value, rule.metric.kind) {

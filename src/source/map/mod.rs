@@ -22,6 +22,7 @@ mod selector;
 mod stay_fallen;
 mod totals;
 mod trace;
+mod window_series;
 mod windows;
 
 use super::pattern::is_match;
@@ -59,6 +60,11 @@ impl Context {
     #[must_use]
     pub const fn at(now: SystemTime) -> Self {
         Self { now, window_start: None, sliding: false, detail: None, metrics_from_log: RecordMetrics::NONE }
+    }
+
+    /// The start of the window, or the time of the poll if it is not known.
+    fn window(&self) -> SystemTime {
+        self.window_start.unwrap_or(self.now)
     }
 }
 

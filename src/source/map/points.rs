@@ -98,9 +98,11 @@ impl Points {
         true
     }
 
-    /// The identities of the points of a metric: `true` if the value is valid, and not 0 only because all series are missing.
-    pub(super) fn reported(&self, metric: &'static Metric) -> impl Iterator<Item = (u64, bool)> {
-        let is_reported = |sum: &Sum| sum.is_valid() && sum.best == Addend::Series;
+    /// The identities of the points of a metric: `true` if the value is valid, and not 0 only because all series are missing. With
+    /// `or_unknown`, also if a series has an unknown value or may be missing.
+    pub(super) fn reported(&self, metric: &'static Metric, or_unknown: bool) -> impl Iterator<Item = (u64, bool)> {
+        let is_unknown = move |sum: &Sum| or_unknown && sum.best != Addend::Subtracted && sum.point.value.is_nan();
+        let is_reported = move |sum: &Sum| sum.is_valid() && sum.best == Addend::Series || is_unknown(sum);
         self.all.iter().filter(move |sum| sum.point.metric == metric).map(move |sum| (sum.point.identity(), is_reported(sum)))
     }
 

@@ -54,6 +54,7 @@ impl Mapping<'_> {
 /// Returns the identities of the points and histograms that one of these rules may produce.
 pub(super) fn identities_of_sums_with(snapshot: &Snapshot, rules: &[&'static Rule]) -> HashSet<u64> {
     if rules.is_empty() {
+        self.omit_incomplete_differences();
         return HashSet::new();
     }
     let histogram =

@@ -6,12 +6,19 @@ use crate::source::Rule;
 use std::collections::HashMap;
 
 impl Mapping<'_> {
-    /// Returns the points that earlier rules have produced, by identity: `true` if the value is valid. A fallback replaces only invalid
-    /// ones, and those that are 0 because their series are missing.
-    pub(super) fn earlier_points(&self, rule: &Rule) -> HashMap<u64, bool> {
+    /// Returns the points that earlier rules have produced, by identity: `true` if the value is valid. A fallback replaces only invalid ones,
+    /// and those that are 0 because their series are missing.
+    ///
+    /// In a window it replaces no invalid one, and none that an earlier rule has produced in another response of the window: the sum of a window
+    /// does not fall when the value is valid again, and that of the fallback may be larger.
+    pub(super) fn earlier_points(&mut self, rule: &'static Rule) -> HashMap<u64, bool> {
         let histograms = self.snapshot.histograms.iter().filter(|(metric, ..)| *metric == rule.metric);
         let histograms = histograms.map(|(metric, attributes, _)| (identity_of_point(metric, attributes), true));
-        self.points.reported(rule.metric).chain(histograms).collect()
+        let mut earlier = self.points.reported(rule.metric, self.window.is_some()).chain(histograms).collect();
+        if self.window.is_some() {
+            self.memory.window_series.keep_provided(self.context.window(), rule, &mut earlier);
+        }
+        earlier
     }
 
     /// Returns `true` if an earlier rule has produced a point with these attributes that the rule does not replace. Another one is removed.

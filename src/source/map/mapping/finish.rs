@@ -29,7 +29,7 @@ impl Mapping<'_> {
             // The sums of a sliding window fall as events leave it, so they are not counters.
             snapshot.points.retain(|point| point.metric.kind != Kind::Counter);
         } else if source.windowed {
-            let window_start = context.window_start.unwrap_or(context.now);
+            let window_start = context.window();
             let are_zero =
                 |point: &Point| !points.contains(point.identity()) && window.as_ref().is_some_and(|window| window.has_no(point, source));
             snapshot.counters_since = Some(memory.windows.add_up(window_start, &mut snapshot.points, are_zero, &mut snapshot.repairs));
