@@ -8,6 +8,8 @@
 use super::families::Label;
 use super::{Attributes, FamilyRef, Metric, Point, SampleRef, SelectedFamily, is_scope_label};
 use foldhash::quality::RandomState;
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::hash::{BuildHasher, Hash, Hasher};
 use std::sync::LazyLock;
 
@@ -34,7 +36,7 @@ impl SampleRef<'_> {
     }
 
     /// A hash of the labels as Prometheus compares them: an empty label is equal to a missing one.
-    pub(super) fn prometheus_identity(&self) -> u64 {
+    pub(crate) fn prometheus_identity(&self) -> u64 {
         let labels = self.stored_labels().iter().filter(|label| label.value().len() > 0);
         labels.map(|label| self.label_hash(*label)).fold(0, u64::wrapping_add)
     }
@@ -139,6 +141,35 @@ pub(super) fn repeated(identities: &[u64]) -> Vec<usize> {
     let mut repeated: Vec<usize> = candidates.windows(2).filter(|pair| pair[0].0 == pair[1].0).map(|pair| pair[1].1).collect();
     repeated.sort_unstable();
     repeated
+}
+
+/// Chooses which of several samples of a series to drop: all but the newest, or all but the first if their timestamps are equal. Returns indices,
+/// ascending. `timestamps` are the explicit timestamps of the samples; one without it is the newest.
+pub(crate) fn outdated(identities: &[u64], timestamps: impl Iterator<Item = Option<i64>>) -> Vec<usize> {
+    let repeated = repeated(identities);
+    if repeated.is_empty() {
+        return repeated;
+    }
+    let (mut newest, mut outdated) = (HashMap::new(), Vec::with_capacity(repeated.len()));
+    for (index, (identity, timestamp)) in identities.iter().zip(timestamps).enumerate() {
+        let sample = (timestamp.unwrap_or(i64::MAX), index);
+        match newest.entry(identity) {
+            Entry::Vacant(entry) => drop(entry.insert(sample)),
+            Entry::Occupied(mut entry) if entry.get().0 < sample.0 => outdated.push(entry.insert(sample).1),
+            Entry::Occupied(_) => outdated.push(index),
+        }
+    }
+    outdated.sort_unstable();
+    outdated
+}
+
+/// Removes the elements with these indices, which are ascending.
+pub(crate) fn remove<T>(list: &mut Vec<T>, indices: &[usize]) {
+    let (mut indices, mut index) = (indices.iter().copied().peekable(), 0);
+    list.retain(|_| {
+        index += 1;
+        indices.next_if_eq(&(index - 1)).is_none()
+    });
 }
 
 #[cfg(test)]

@@ -2,11 +2,9 @@
 
 use super::slice::{FamilySlice, FamilySlices};
 use super::{FamilySelection, SelectedFamilies};
-use crate::model::identity::repeated;
+use crate::model::identity::outdated;
 use crate::model::{Families, FamilyType, Repair};
 use smallvec::SmallVec;
-use std::collections::HashMap;
-use std::collections::hash_map::Entry;
 
 /// The values, 2^63 to 2^64, of an unsigned gauge that fell below zero: as signed integers they are negative.
 const UNDERFLOWN: std::ops::RangeInclusive<f64> = 9_223_372_036_854_775_808.0..=18_446_744_073_709_551_616.0;
@@ -95,7 +93,7 @@ impl SelectedFamilies {
                 out.slices.push(slice);
             }
         }
-        let duplicates = without_newest(bodies, &out, &identities, repeated(&identities));
+        let duplicates = without_newest(bodies, &out, &identities);
         let series_left = series_max.saturating_sub(self.kept as usize);
         if !duplicates.is_empty() || out.kept > series_left {
             self.drop_duplicates_and_excess(&mut out, &duplicates, series_left);
@@ -132,30 +130,15 @@ impl SelectedFamilies {
     }
 }
 
-/// Chooses which of the repeated samples to drop: all but the newest of each series, or all but the first if their timestamps are equal.
-///
-/// A sample without an explicit timestamp is the newest. `repeated` and the result are indices among the selected series.
-fn without_newest(bodies: &[Families], family: &FamilySlices, identities: &[u64], repeated: Vec<usize>) -> Vec<usize> {
-    if repeated.is_empty() || !bodies.iter().any(Families::has_timestamps) {
-        return repeated;
-    }
+/// Chooses which of the repeated samples to drop. Returns their indices among the selected series, whose `identities` these are.
+fn without_newest(bodies: &[Families], family: &FamilySlices, identities: &[u64]) -> Vec<usize> {
     let timestamps = family.slices.iter().flat_map(|slice| {
         let family = bodies[slice.body].nth(slice.family);
         let samples = family.into_iter().flat_map(|family| family.samples()).enumerate();
         let selected = samples.filter(|(index, _)| !slice.is_dropped(*index));
-        selected.map(|(_, sample)| sample.timestamp().unwrap_or(i64::MAX))
+        selected.map(|(_, sample)| sample.timestamp())
     });
-    let timestamps: Vec<i64> = timestamps.collect();
-    let (mut newest, mut outdated) = (HashMap::new(), Vec::with_capacity(repeated.len()));
-    for (index, (identity, timestamp)) in identities.iter().zip(&timestamps).enumerate() {
-        match newest.entry(identity) {
-            Entry::Vacant(entry) => drop(entry.insert(index)),
-            Entry::Occupied(mut entry) if timestamps[*entry.get()] < *timestamp => outdated.push(entry.insert(index)),
-            Entry::Occupied(_) => outdated.push(index),
-        }
-    }
-    outdated.sort_unstable();
-    outdated
+    outdated(identities, timestamps)
 }
 
 /// The reason why a number is not a valid value of a family of this type.

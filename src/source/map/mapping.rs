@@ -15,7 +15,7 @@ use super::counter_memory::CounterMemory;
 use super::part_families::{PartFamilies, TakenSeries};
 use super::points::{Addend, Points};
 use super::{Context, Omission, Trace};
-use crate::model::{Attributes, Kind, Metric, Point, Repair, Snapshot, Value, identity_of_point, scale};
+use crate::model::{Attributes, Kind, Metric, Point, Repair, Snapshot, Value, identity_of_point, outdated, remove, scale};
 use crate::source::{Part, Rule, Source, Take, Transform};
 use foldhash::fast::RandomState;
 use std::collections::HashSet;
@@ -127,15 +127,14 @@ impl<'a> Mapping<'a> {
         let mut found: Vec<_> = listed.into_iter().flatten().collect();
         // Most rules take one series.
         if found.len() > 1 && !families.are_series_unique() {
-            let mut seen = HashSet::with_capacity_and_hasher(found.len(), RandomState::default());
-            found.retain(|series| {
-                let identity = series.identity();
-                let is_new = seen.insert(identity);
-                if !is_new && self.duplicates.insert((families.part.name, identity)) {
+            let identities: Vec<u64> = found.iter().map(TakenSeries::identity).collect();
+            let outdated = outdated(&identities, found.iter().map(|series| series.sample.timestamp()));
+            for index in &outdated {
+                if self.duplicates.insert((families.part.name, identities[*index])) {
                     self.snapshot.repairs.count(Repair::DuplicateSeries);
                 }
-                is_new
-            });
+            }
+            remove(&mut found, &outdated);
         }
         self.trace(|trace| found.iter().for_each(|series| trace.series(series.identity(), &series.sample)));
         found.into_iter().chain(unlisted.into_iter().flatten())

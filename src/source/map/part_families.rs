@@ -36,9 +36,9 @@ pub(super) struct TakenSeries<'a> {
 }
 
 impl TakenSeries<'_> {
-    /// The identity of the series among all series of its part.
+    /// The identity of the series among all series of its part. An empty label is equal to a missing one.
     pub(super) fn identity(&self) -> u64 {
-        self.family ^ self.sample.identity()
+        self.family ^ self.sample.prometheus_identity()
     }
 }
 

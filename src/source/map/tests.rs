@@ -5,7 +5,7 @@ use super::*;
 use crate::format::prometheus;
 use crate::model::vocabulary::*;
 use crate::model::{Attributes, Histogram};
-use crate::source::{AttributeSource, Request, Rule};
+use crate::source::{AttributeSource, Request, Rule, Take};
 
 mod absent_parts;
 mod accumulation;
@@ -102,6 +102,12 @@ fn duplicate_series_count_once() {
             ("g{a=\"1\",b=\"2\"} 3;g{b=\"2\",a=\"1\"} 4", "mail.account.configured 3; mail.domain.configured 3; !duplicate_series 1"),
             ("g{a=\"1\"} 3;x 1;g{a=\"1\"} 4", "mail.account.configured 3; mail.domain.configured 3; !duplicate_series 1"),
             ("g{a=\"1\"} 3;g{a=\"2\"} 4", "mail.account.configured 7; mail.domain.configured 7"),
+            // To Prometheus, an empty label is a missing one.
+            ("g{a=\"1\",b=\"\"} 3;g{a=\"1\"} 4", "mail.account.configured 3; mail.domain.configured 3; !duplicate_series 1"),
+            // The newest is kept, as among the native metrics. Without a timestamp it is the newest.
+            ("g{a=\"1\"} 3 1000;g{a=\"1\"} 4 2000", "mail.account.configured 4; mail.domain.configured 4; !duplicate_series 1"),
+            ("g{a=\"1\"} 3 2000;g{a=\"1\"} 4 1000", "mail.account.configured 3; mail.domain.configured 3; !duplicate_series 1"),
+            ("g{a=\"1\"} 3 2000;g{a=\"1\"} 4", "mail.account.configured 4; mail.domain.configured 4; !duplicate_series 1"),
         ],
     );
 }

@@ -239,7 +239,7 @@ impl Trace {
             let Some(traced) = self.families.get_mut(index) else { return };
             for sample in family.samples() {
                 traced.series += 1;
-                let identity = family.name_identity() ^ sample.identity();
+                let identity = family.name_identity() ^ sample.prometheus_identity();
                 let is_taken = self.used.contains(&(part, identity));
                 if is_taken {
                     names.insert(identity, name);

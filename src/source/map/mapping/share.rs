@@ -1,12 +1,11 @@
 //! Utilization: 1 minus the share of a counter's increase in the increase of another counter.
 
 use super::{Mapping, is_counter_value};
-use crate::model::{Attributes, SampleRef};
+use crate::model::{Attributes, SampleRef, outdated, remove};
 use crate::source::Rule;
 use crate::source::map::Omission;
 use crate::source::map::counter_memory::ShareValues;
 use crate::source::map::part_families::PartFamilies;
-use std::collections::HashSet;
 
 impl Mapping<'_> {
     /// Maps the sums of the series that the rule takes and of those of the whole. Without one of the numbers there is no point.
@@ -44,9 +43,10 @@ fn valid(n: f64) -> f64 {
 /// unless the whole is the family that the rule reads: it then selects a part of it.
 fn sum_of_whole(rule: &'static Rule, whole: &str, families: &PartFamilies<'_>) -> Option<(f64, usize)> {
     let is_own = rule.families.contains(&whole);
-    let mut seen = HashSet::new();
     let is_accepted = |sample: &SampleRef<'_>| is_own || rule.accepts_labels_of(sample);
-    let samples = families.named(whole).filter(|sample| is_accepted(sample) && seen.insert(sample.identity()));
-    let samples: Vec<_> = samples.collect();
+    let mut samples: Vec<_> = families.named(whole).filter(is_accepted).collect();
+    let identities: Vec<u64> = samples.iter().map(SampleRef::prometheus_identity).collect();
+    let outdated = outdated(&identities, samples.iter().map(SampleRef::timestamp));
+    remove(&mut samples, &outdated);
     Some((sum(&samples)?, samples.len()))
 }

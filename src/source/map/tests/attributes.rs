@@ -14,11 +14,14 @@ fn labels_are_selected_by_patterns_and_by_one_of_several_values() {
         ],
     );
     static EMPTY: &[Rule] = &[Rule::new(&["c"], &COMPLAINTS).when(&[("l", "")])];
-    check_each(EMPTY, &[("c 1;c{l=\"\"} 2;c{l=\"x\"} 4;c{m=\"y\"} 8", "mail.complaints 11")]);
+    check_each(EMPTY, &[("c 1;c{l=\"\",m=\"z\"} 2;c{l=\"x\"} 4;c{m=\"y\"} 8", "mail.complaints 11")]);
     static UNLESS: &[Rule] = &[Rule::new(&["c"], &COMPLAINTS).unless(&[("status", ""), ("status", "x*"), ("of", "y")])];
-    check_each(UNLESS, &[("c 1;c{status=\"\"} 2;c{status=\"xa\"} 4;c{status=\"s\"} 8;c{status=\"s\",of=\"y\"} 16", "mail.complaints 8")]);
+    check_each(
+        UNLESS,
+        &[("c 1;c{status=\"\",n=\"1\"} 2;c{status=\"xa\"} 4;c{status=\"s\"} 8;c{status=\"s\",of=\"y\"} 16", "mail.complaints 8")],
+    );
     static PRESENT: &[Rule] = &[Rule::new(&["c"], &COMPLAINTS).when(&[("l", "?*")])];
-    check_each(PRESENT, &[("c 1;c{l=\"\"} 2;c{l=\"x\"} 4;c{l=\"xyz\"} 8", "mail.complaints 12")]);
+    check_each(PRESENT, &[("c 1;c{l=\"\",n=\"1\"} 2;c{l=\"x\"} 4;c{l=\"xyz\"} 8", "mail.complaints 12")]);
 }
 
 #[test]
@@ -31,7 +34,7 @@ fn an_attribute_comes_from_the_first_label_that_is_not_empty() {
         RULES,
         &[
             ("e{status=\"451\",enhanced=\"4.7.1\"} 1", "mail.delivery.failures transient 4.7.1 1"),
-            ("e{status=\"451\",enhanced=\"\"} 1;e{status=\"451\"} 2", "mail.delivery.failures transient 451 3"),
+            ("e{status=\"451\",enhanced=\"\"} 1;e{status=\"451\",n=\"1\"} 2", "mail.delivery.failures transient 451 3"),
             // An equal key overrides a pattern, wherever it stands.
             ("e{status=\"450\"} 1", "mail.delivery.failures unknown 450 1"),
             ("e{status=\"250\",enhanced=\"2.0.0\"} 1;e 2;e{enhanced=\"5.0.0\"} 4", ""),
@@ -43,13 +46,13 @@ fn an_attribute_comes_from_the_first_label_that_is_not_empty() {
     check_each(
         MISSING,
         &[(
-            "m{method=\"NONE\"} 1;m{method=\"\"} 2;m 4;m{method=\"PLAIN,\"} 8;m{method=\"LOGIN\"} 16",
+            "m{method=\"NONE\"} 1;m{method=\"\",n=\"1\"} 2;m 4;m{method=\"PLAIN,\"} 8;m{method=\"LOGIN\"} 16",
             "mail.received.messages remote 7; mail.received.messages authenticated 24",
         )],
     );
     static STRICT: &[Rule] =
         &[Rule::new(&["m"], &RECEIVED_MESSAGES).from(&[AttributeSource::labels(&["a", "b"], &MESSAGE_SOURCE).by_table(&[("*", "dsn")])])];
-    check_each(STRICT, &[("m 1;m{a=\"\",b=\"\"} 2;m{b=\"x\"} 4", "mail.received.messages dsn 4")]);
+    check_each(STRICT, &[("m 1;m{a=\"\",b=\"\",n=\"1\"} 2;m{b=\"x\"} 4", "mail.received.messages dsn 4")]);
 }
 
 #[test]
@@ -78,7 +81,7 @@ fn an_attribute_is_composed_of_labels() {
         RULES,
         &[
             ("f{code=\"550\",secode=\"7.1\"} 1;f{code=\"551\",secode=\"7.1\"} 2", "mail.delivery.failures 5.7.1 3"),
-            ("f{code=\"\",secode=\"7.1\"} 1;f{code=\"550\",secode=\"\"} 2;f{code=\"550\"} 4;f{secode=\"1\"} 8;f 16", ""),
+            ("f{code=\"\",secode=\"7.1\"} 1;f{code=\"550\",secode=\"\"} 2;f{code=\"551\"} 4;f{secode=\"1\"} 8;f 16", ""),
             ("f{code=\"\u{fc}50\",secode=\"1\"} 1", "mail.delivery.failures \u{fc}.1 1"),
         ],
     );
