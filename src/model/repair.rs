@@ -44,8 +44,8 @@ repairs! {
     TooManyPoints = "too_many_points": "a canonical point beyond 1,000 of its metric (docs/limits.md); omitted";
     NonFinite = "non_finite": "NaN or infinity as the value of a count; dropped";
     Underflow = "underflow": "an unsigned gauge that fell below zero and became a number up to 2^64; dropped";
-    OutOfRange = "out_of_range": "a negative count, a summary whose count is not a whole number, or a counter that is too large to be exact; dropped";
-    DuplicateSeries = "duplicate_series": "a duplicate series in one response; the first is kept";
+    OutOfRange = "out_of_range": "a negative count, a summary whose count is not a whole number, a counter that is too large to be exact, or a time more than a day ahead; dropped";
+    DuplicateSeries = "duplicate_series": "a duplicate series in one response; the newest is kept, or else the first";
     NotCumulative = "not_cumulative": "histogram buckets that are not cumulative; added up";
     InconsistentHistogram = "inconsistent_histogram": "a histogram whose buckets contradict its count, or whose counts are not whole numbers; dropped";
     MistypedCounter = "mistyped_counter": "a counter with the type gauge; read as a counter";
@@ -58,7 +58,7 @@ repairs! {
     Unsupported = "unsupported": "a line of a type that OTLP does not have (gaugehistogram); dropped";
     ExemplarDropped = "exemplar_dropped": "an exemplar that is too long, on the sum or count of a distribution, or over the limit; dropped";
     IncompleteSum = "incomplete_sum": "a point that lacks a series of an earlier response, or a part; omitted until it is complete, the server restarts, or an hour has passed";
-    NonFiniteSum = "non_finite_sum": "NaN or infinity as the sum of a histogram; the canonical histogram has no sum";
+    NonFiniteSum = "non_finite_sum": "NaN, infinity or a negative number as the sum of a histogram; the canonical histogram has no sum";
     UntranslatableName = "untranslatable_name": "a name without ASCII letters and digits, for which Prometheus rejects all of a push; escaped in OTLP";
 }
 

@@ -187,7 +187,7 @@ impl<'a> Mapping<'a> {
                 (Ok(Value::Histogram(histogram)), Kind::Histogram) => {
                     self.trace(|trace| trace.point(index, &attributes, None));
                     let mut histogram = histogram.scaled(rule.scale);
-                    if histogram.sum.take_if(|sum| !sum.is_finite()).is_some() {
+                    if histogram.sum.take_if(|sum| !sum.is_finite() || *sum < 0.0).is_some() {
                         self.repair(Repair::NonFiniteSum);
                     }
                     self.add_histogram(rule, attributes, histogram);
