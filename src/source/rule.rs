@@ -17,6 +17,8 @@ pub struct Rule {
     pub when: &'static [(&'static str, &'static str)],
     /// Labels and values of which a series must have none.
     pub unless: &'static [(&'static str, &'static str)],
+    /// `true` if only a series without labels is taken.
+    pub unlabelled: bool,
     /// Attributes with a fixed value.
     pub with: &'static [(&'static Attribute, &'static str)],
     /// Attributes whose value comes from labels.
@@ -147,6 +149,7 @@ impl Rule {
             metric,
             when: &[],
             unless: &[],
+            unlabelled: false,
             with: &[],
             from: &[],
             take: Take::Value,

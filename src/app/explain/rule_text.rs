@@ -14,6 +14,9 @@ pub(super) fn describe(rule: &Rule) -> String {
     if !rule.unless.is_empty() {
         let _ = write!(out, " unless {}", labels(rule.unless));
     }
+    if rule.unlabelled {
+        out.push_str(" without labels");
+    }
     let _ = write!(out, " -> {}", rule.metric.name);
     if let Some((label, attribute)) = rule.detail {
         let _ = write!(out, " by {} (label {label})", attribute.key);

@@ -40,6 +40,7 @@ pub(super) fn decode<'n>(
     let families = pattern::family_or_families(decoder, &mut map);
     let when = map.take("when").map(|item| pattern::labels(decoder, &item)).unwrap_or_default();
     let unless = map.take("unless").map(|item| pattern::labels(decoder, &item)).unwrap_or_default();
+    let unlabelled = map.take("unlabelled").and_then(|item| decoder.flag(&item)).unwrap_or(false);
     let (fall, convert) = (map.take("fall"), map.take("convert"));
     let zero_when_absent = map.take("zero_when_absent");
     let expected_kind = expected_kind(fall.as_ref(), convert.as_ref(), zero_when_absent.as_ref());
@@ -84,6 +85,7 @@ pub(super) fn decode<'n>(
         metric,
         when: memory.pairs(&when),
         unless: memory.pairs(&unless),
+        unlabelled,
         with: memory.list(with),
         from: memory.list(attributes.from),
         take,

@@ -135,7 +135,8 @@ impl<'a> PartFamilies<'a> {
             let name = family.name_identity();
             family.samples().map(move |sample| TakenSeries { family: name, sample })
         });
-        all.filter(move |series| conditions.accept(&series.sample))
+        let has_label = |sample: &SampleRef<'_>| sample.labels().any(|(_, value)| !value.is_empty());
+        all.filter(move |series| conditions.accept(&series.sample) && !(rule.unlabelled && has_label(&series.sample)))
     }
 }
 

@@ -23,6 +23,12 @@ pub static RULE: &[Key] = &[
         "Labels that a series must have, each with a value or a list of which one is enough. Values can be patterns.",
     ),
     key("unless", LABELS, NONE, "Labels of which a series must have none. An absent label is equal to an empty one."),
+    key(
+        "unlabelled",
+        Shape::Flag,
+        Flag(false),
+        "Whether only a series without labels is taken: the total of a family that also has series of groups.",
+    ),
     key("metric", Shape::Text, Required, "The canonical metric; `postmeter metrics` prints all."),
     key(
         "attributes",
