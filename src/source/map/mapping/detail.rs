@@ -39,12 +39,16 @@ impl Mapping<'_> {
             return;
         }
         let total: f64 = totals.iter().map(|total| if let TakenSum::Known(total) = total { *total } else { f64::NAN }).sum();
+        let mut invalid = Vec::new();
         let are_unknown = families.has_unknown_label_of(rule);
         let values = series.filter(|_| !are_unknown).enumerate().filter_map(|(index, TakenSeries { sample, .. })| {
             let value = taken(rule.take, sample.value()).and_then(|value| self.number(rule.metric, value));
+            invalid.extend(value.err());
             Some((sample.label(label)?, value.map_or(f64::NAN, |value| self.transformed(rule, value)), index))
         });
         let mut values = add_up(values);
+        // Without a total, the rule of the total has counted them.
+        invalid.into_iter().filter(|_| !total.is_nan()).for_each(|repair| self.omit_value(rule.metric, repair));
         values.sort_unstable_by(|a, b| b.value.total_cmp(&a.value).then(a.name.cmp(b.name)));
         // One point is reserved for the rest; without it the sum would be too small.
         let rest = values.split_off(values.len().min(detail.top.min(self.points.room(rule.metric).saturating_sub(1))));

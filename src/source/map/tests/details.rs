@@ -15,9 +15,9 @@ fn a_detail_adds_up_to_its_total() {
     };
     const PAGE: &str = "all 10;of{d=\"c\"} 3;of{d=\"b\"} 3;of{d=\"a\"} 2;of{d=\"n\"} NaN;of{d=\"u\"} 18446744073709551615;of 1";
     for (top, page, expected) in [
-        (2, PAGE, "b 3; c 3; _OTHER 4"),
-        (9, PAGE, "b 3; c 3; a 2; _OTHER 2"),
-        (0, PAGE, "_OTHER 10"),
+        (2, PAGE, "b 3; c 3; _OTHER 4; !non_finite 1; !underflow 1"),
+        (9, PAGE, "b 3; c 3; a 2; _OTHER 2; !non_finite 1; !underflow 1"),
+        (0, PAGE, "_OTHER 10; !non_finite 1; !underflow 1"),
         (2, "all 10", "_OTHER 10"),
         (2, "all 4;of{d=\"a\"} 5", "a 5; _OTHER 0"),
         (2, "all 4;of{d=\"a\"} 3;of{d=\"a\"} 3", "a 3; _OTHER 1; !duplicate_series 1"),
@@ -70,7 +70,7 @@ fn several_series_with_one_label_value_are_one_value_of_a_detail() {
         (2, PAGE.to_owned(), "x 50; y 40; _OTHER 60"),
         (9, PAGE.to_owned(), "x 50; y 40; z 30; n 10; _OTHER 20"),
         // The sum of a value is unknown with an invalid series, so it is part of the rest.
-        (2, PAGE.to_owned() + ";of{d=\"x\"} NaN", "y 40; z 30; _OTHER 80"),
+        (2, PAGE.to_owned() + ";of{d=\"x\"} NaN", "y 40; z 30; _OTHER 80; !non_finite 1"),
     ] {
         let mut polled = Polled::new(RULES, &[]);
         polled.context.detail = Some(Detail { by: &DESTINATION_DOMAIN, top });
