@@ -1,6 +1,6 @@
 //! The Prometheus text format 0.0.4 and OpenMetrics 1.0, as servers really write them.
 //!
-//! A line that cannot be read is skipped and counted as a repair.
+//! A line that cannot be read is skipped and counted as a repair. Its family is stored, because all sums of the family lack it.
 //!
 //! # Text in a label value is never read as a sample
 //!
@@ -23,6 +23,7 @@ mod plain_line;
 mod reader;
 mod sample_value;
 mod text_format;
+mod unreadable_lines;
 
 use super::{ReadError, quote};
 use crate::model::{Families, READING_LIMITS, ReadingLimits, Repair};
@@ -69,9 +70,11 @@ fn read_within(limits: ReadingLimits, body: String, declared: Option<TextFormat>
         let (mut first_unreadable, mut last_unreadable) = (None, None);
         loop {
             if !reader.read_plain_line() {
+                let start = reader.at;
                 let Some(line) = reader.next_line() else { break };
                 if reader.read_line(line).is_none() {
                     reader.out.discard_labels();
+                    reader.note_unreadable_lines(start);
                     if std::mem::take(&mut reader.has_too_many_labels) {
                         reader.out.repair(Repair::TooManyLabels);
                     } else {

@@ -42,7 +42,7 @@ pub use continued_counters::ContinuedCounters;
 pub use exponential::{ExponentialBuckets, ZERO_THRESHOLD};
 pub(crate) use families::buffer_with_capacity;
 pub use families::{
-    ALL_LABELS, Families, FamiliesBuilder, FamilyRef, FamilyType, LABEL_VALUE_BYTES_MAX, LABELS_PER_SERIES_MAX, PageEdge, SampleRef, Text,
+    Families, FamiliesBuilder, FamilyRef, FamilyType, LABEL_VALUE_BYTES_MAX, LABELS_PER_SERIES_MAX, PageEdge, SampleRef, Text,
     Value, is_plain_label_name, label_text,
 };
 pub use histogram::{Histogram, Summary};

@@ -10,6 +10,7 @@ mod captures;
 mod cli;
 mod completion;
 mod config;
+mod damaged_values;
 mod definitions;
 mod delivery;
 mod delivery_log;

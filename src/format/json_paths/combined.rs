@@ -3,7 +3,7 @@
 use super::path::LocatedNode;
 use super::scalar;
 use super::series::{Combine, LabelSource, PathSeries};
-use crate::model::{ALL_LABELS, FamiliesBuilder};
+use crate::model::FamiliesBuilder;
 use std::borrow::Cow;
 use std::collections::HashMap;
 
@@ -123,7 +123,7 @@ impl<'a> CombinedSeries<'a> {
         let mut ordered: Vec<(usize, Labels<'a>)> = self.positions.into_iter().map(|(labels, at)| (at, labels)).collect();
         ordered.sort_unstable_by_key(|(at, _)| *at);
         if self.is_incomplete {
-            out.note_unknown_label(series.family, ALL_LABELS);
+            out.note_unreadable_series(Some(series.family));
         }
         for name in self.partial.iter().flat_map(|partial| &partial.unknown) {
             out.note_unknown_label(series.family, name);

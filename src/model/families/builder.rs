@@ -249,6 +249,7 @@ impl<'a> FamiliesBuilder<'a> {
         if exceeds_limit || self.has_duplicate_name(labels) {
             self.out.labels.truncate(labels);
             self.repair(if exceeds_limit { Repair::TooManyLabels } else { Repair::Unreadable });
+            self.note_unreadable_in_family();
             return;
         }
         if !self.can_add_series() {

@@ -27,7 +27,6 @@ pub use label::is_plain_label_name;
 pub use page_edge::PageEdge;
 pub use sample::{FamilyRef, SampleRef, Value};
 pub use text::Text;
-pub use unknown_label::ALL_LABELS;
 pub use unreadable_reason::label_text;
 
 pub(crate) use body::buffer_with_capacity;

@@ -36,7 +36,7 @@ impl CounterMemory {
                 has_decreased |= search.as_mut().and_then(|search| search.find(series.identity())).is_some_and(|last| value < last);
             }
             drop(searches);
-            if let Some(sum) = sum.filter(|sum| !sum.is_nan()) {
+            if let Some(sum) = sum.filter(|sum| !sum.is_nan() && !families.may_lack(rule)) {
                 has_decreased |= self.sums.insert(index, sum).is_some_and(|last| sum < last);
             }
         }

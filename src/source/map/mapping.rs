@@ -178,10 +178,10 @@ impl<'a> Mapping<'a> {
                 }
             }
             if is_counted && let Ok(value) = value {
+                self.memory.summands.add(rule, series.identity(), value, identity_of_point(rule.metric, &attributes), is_kept);
+            }
             if rule.scale < 0.0 {
                 self.note_subtracted(rule, series.identity(), &attributes);
-            }
-                self.memory.summands.add(rule, series.identity(), value, identity_of_point(rule.metric, &attributes), is_kept);
             }
             match (value, rule.metric.kind) {
                 (Ok(Value::Histogram(histogram)), Kind::Histogram) => {
@@ -220,8 +220,7 @@ impl<'a> Mapping<'a> {
         // A rebased total has the last value of a series that is missing.
         if rule.transform != Transform::Rebase && families.has_unknown_label_of(rule) {
             let is_settled = |point: &Point| earlier.as_ref().is_some_and(|earlier| earlier.get(&point.identity()) == Some(&true));
-            self.points.invalidate(|point| rule.may_produce(point) && !is_settled(point));
-            self.note_incomplete(rule);
+            self.omit_points_of(rule, is_settled);
         }
         if let Some(window) = &mut self.window {
             window.add(rule, series_taken, families.may_lack(rule));

@@ -1,7 +1,7 @@
 //! The families of a part that its rules need, and the series that a rule takes.
 
 use super::selector::LabelConditions;
-use crate::model::{ALL_LABELS, Families, FamilyRef, Repair, SampleRef};
+use crate::model::{Families, FamilyRef, Repair, SampleRef};
 use crate::source::pattern::{is_pattern, matches};
 use crate::source::{Part, Rule, Transform};
 use foldhash::fast::RandomState;
@@ -17,8 +17,9 @@ pub(super) struct PartFamilies<'a> {
     contradicted: HashSet<&'a str>,
     /// The inconsistent histograms whose labels are known, each with its family.
     lost: Vec<(&'a str, SampleRef<'a>)>,
-    /// The labels of which a series has an unknown value, each with its family.
-    unknown_labels: Vec<(&'a str, &'static str)>,
+    /// The labels of which a series has an unknown value, each with its family. Without a label, any is unknown; without a family, it may be
+    /// one of any family.
+    unknown_labels: Vec<(Option<&'a str>, Option<&'static str>)>,
     /// `true` if something could not be read, and its family is unknown.
     has_unreadable: bool,
     /// `true` if the value NaN stands for one that the reader has counted as unreadable.
@@ -88,7 +89,10 @@ impl<'a> PartFamilies<'a> {
     /// Returns `true` if a series that was not readable may belong to any point of the rule, because the rule depends on a label of which
     /// it has an unknown value, or because none of its labels is known.
     pub(super) fn has_unknown_label_of(&self, rule: &Rule) -> bool {
-        self.unknown_labels.iter().any(|(family, label)| rule.reads(family) && (*label == ALL_LABELS || rule.depends_on(label)))
+        let is_unknown = |(family, label): &(Option<&str>, Option<&str>)| {
+            family.is_none_or(|family| rule.reads(family)) && label.is_none_or(|label| rule.depends_on(label))
+        };
+        self.unknown_labels.iter().any(is_unknown)
     }
 
     /// Returns `true` if an inconsistent histogram that the rule may take was dropped, and its labels are unknown.

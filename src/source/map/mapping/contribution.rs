@@ -26,6 +26,17 @@ impl Mapping<'_> {
         self.incomplete_rules.push(rule);
     }
 
+    /// Invalidates the points and omits the histograms that a rule may produce and that are not settled, because one of them lacks a series.
+    pub(super) fn omit_points_of(&mut self, rule: &'static Rule, is_settled: impl Fn(&Point) -> bool) {
+        let lacks = |point: &Point| rule.may_produce(point) && !is_settled(point);
+        self.points.invalidate(lacks);
+        self.snapshot.histograms.retain(|(metric, attributes, _)| {
+            let point = || Point { metric, attributes: attributes.clone(), value: 0.0 };
+            *metric != rule.metric || !lacks(&point())
+        });
+        self.note_incomplete(rule);
+    }
+
     /// Returns `true` if a point lacks a series of an earlier rule, so that its sum is unknown. A fallback replaces such a point.
     pub(super) fn is_incomplete(&self, rule: &Rule, attributes: &Attributes) -> bool {
         if rule.fallback || self.incomplete_rules.is_empty() {
@@ -43,6 +54,7 @@ impl Mapping<'_> {
     /// Omits the points that lack a part, after the rules of these parts were applied.
     pub(in crate::source::map) fn omit_points_without_part(&mut self, parts: &[&'static str]) {
         self.contributing = None;
+        self.omit_incomplete_differences();
         let incomplete = self.memory.contributions.finish(parts);
         if !incomplete.is_empty() {
             let omitted = self.points.invalidate(|point| incomplete.contains(&point.identity()));
@@ -54,7 +66,6 @@ impl Mapping<'_> {
 /// Returns the identities of the points and histograms that one of these rules may produce.
 pub(super) fn identities_of_sums_with(snapshot: &Snapshot, rules: &[&'static Rule]) -> HashSet<u64> {
     if rules.is_empty() {
-        self.omit_incomplete_differences();
         return HashSet::new();
     }
     let histogram =

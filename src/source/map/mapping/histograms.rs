@@ -10,7 +10,7 @@ impl Mapping<'_> {
     /// Adds to the histogram with these attributes. If the buckets do not fit together, the sum is unknown and the histogram is omitted.
     pub(super) fn add_histogram(&mut self, rule: &'static Rule, attributes: Attributes, histogram: Histogram) {
         let is_same = |metric: &Metric, other: &Attributes| metric == rule.metric && *other == attributes;
-        if self.partial_histograms.iter().any(|(metric, other)| is_same(metric, other)) {
+        if self.is_incomplete(rule, &attributes) || self.partial_histograms.iter().any(|(metric, other)| is_same(metric, other)) {
             return;
         }
         match self.snapshot.histograms.iter().position(|(metric, other, _)| is_same(metric, other)) {

@@ -37,7 +37,8 @@ pub fn read(body: String) -> Result<Families, ReadError> {
         }
     }
     checker.distrust_interrupted_families();
-    let LineChecker { out, mut forged, block_counts, repairs, .. } = checker;
+    let LineChecker { out, mut forged, block_counts, repairs, unreadable, .. } = checker;
+    let unreadable: Vec<String> = unreadable.into_iter().map(str::to_owned).collect();
     forged.extend(block_counts.into_iter().filter(|(_, blocks)| *blocks > 1).map(|(name, _)| name.to_owned()));
     let kept = out.finish();
     let mut families = match prometheus::read_as(Some(TextFormat::Prometheus), LastLine::MustEnd, kept.unwrap_or(body)) {
@@ -47,6 +48,7 @@ pub fn read(body: String) -> Result<Families, ReadError> {
         other => other?,
     };
     families.add_repairs(&repairs);
+    unreadable.iter().for_each(|family| families.note_unreadable_series(Some(family)));
     forged::drop_forged(families, &forged)
 }
 
@@ -96,6 +98,8 @@ struct LineChecker<'a> {
     /// Samples outside of their block: the family, the number of blocks up to its own block, and the number of blocks up to the sample.
     strays: Vec<(&'a str, usize, usize)>,
     repairs: Repairs,
+    /// The families with unreadable lines in their blocks.
+    unreadable: HashSet<&'a str>,
     /// The number of bytes that may still be searched for the ends of names.
     search_bytes_left: usize,
 }
@@ -126,6 +130,7 @@ impl<'a> LineChecker<'a> {
             last_block: HashMap::new(),
             strays: Vec::new(),
             repairs: Repairs::default(),
+            unreadable: HashSet::new(),
             search_bytes_left: SEARCHES_MAX * body.len(),
         }
     }
@@ -172,7 +177,7 @@ impl<'a> LineChecker<'a> {
                 None => self.out.keep(line),
             },
             LineKind::Unclosed(name) if self.belongs(name) => {
-                self.repairs.count(Repair::Unreadable);
+                self.count_unreadable();
                 self.open_names.entry(self.block.0).or_insert(self.blocks.len());
                 self.skip_name(rest);
             }
@@ -192,8 +197,14 @@ impl<'a> LineChecker<'a> {
                     }
                 }
             }
-            LineKind::Other => self.repairs.count(Repair::Unreadable),
+            LineKind::Other => self.count_unreadable(),
         }
+    }
+
+    /// Counts an unreadable line of the current block.
+    fn count_unreadable(&mut self) {
+        self.repairs.count(Repair::Unreadable);
+        self.unreadable.insert(self.block.0);
     }
 
     /// Distrusts families that continue after their block, if at most one family that occurs once is in between: a name may have

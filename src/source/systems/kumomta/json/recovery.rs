@@ -122,6 +122,7 @@ impl Reader<'_, '_> {
         self.clear_series();
         self.has_unreadable = true;
         self.out.repair(Repair::Unreadable);
+        self.out.note_unreadable_in_family();
     }
 
     pub(super) fn count_unescaped(&mut self) {
