@@ -37,7 +37,10 @@ impl Reader<'_, '_> {
     fn read_without_labels(&mut self) -> Option<()> {
         let (value, end) = self.value_at(self.at)?;
         self.at = end;
-        self.add_series(value);
+        // A family without series is null.
+        if !matches!(value, Value::Null) {
+            self.add_series(value);
+        }
         Some(())
     }
 
@@ -137,7 +140,8 @@ impl Reader<'_, '_> {
         self.count_unescaped();
         match value {
             Value::Number(n) => self.out.number(n),
-            Value::Null => self.out.discard_labels(),
+            // The server still has the series.
+            Value::Null => self.count_unreadable(),
             Value::Histogram(buckets) => match buckets.finish() {
                 Ok((histogram, repairs)) => {
                     self.out.histogram(histogram);

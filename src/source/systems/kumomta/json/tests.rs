@@ -109,7 +109,8 @@ fn values_are_read_in_every_form() {
     check("{}", &[], 0, 0);
     check("[]", &[], 0, 0);
     check("{\"q\":{}}", &[], 0, 0);
-    check("{\"q\":{\"a\":null,\n\"b\":1}}", &["f{q=b} 1"], 0, 0);
+    check("{\"q\":{\"a\":null,\n\"b\":1}}", &["f{q=b} 1"], 0, 1);
+    check("[{\"t\":\"a\",\"@\":null},\n{\"t\":\"b\",\"@\":2}]", &["f{t=b} 2"], 0, 1);
     check("NaN", &["f{} NaN"], 0, 0);
     check("-inf", &["f{} -inf"], 0, 0);
     check("0.0", &["f{} 0"], 0, 0);
