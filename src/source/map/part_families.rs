@@ -13,7 +13,7 @@ pub(super) struct PartFamilies<'a> {
     pub(super) part: &'static Part,
     /// By the name or the pattern in a rule.
     families: HashMap<&'static str, Vec<FamilyRef<'a>>, RandomState>,
-    /// Families from which an inconsistent histogram was dropped.
+    /// Families from which an inconsistent histogram was dropped, and those whose count was read as a family of its own.
     contradicted: HashSet<&'a str>,
     /// The inconsistent histograms whose labels are known, each with its family.
     lost: Vec<(&'a str, SampleRef<'a>)>,
@@ -50,7 +50,7 @@ impl<'a> PartFamilies<'a> {
         let mut families: HashMap<_, Vec<FamilyRef<'a>>, _> = names.map(|name| (name, Vec::new())).collect();
         let patterns: Vec<&'static str> = families.keys().copied().filter(|name| is_pattern(name)).collect();
         let (mut contradicted, mut lost, mut has_unreadable) = (HashSet::new(), Vec::new(), false);
-        let mut unknown_labels = Vec::new();
+        let (mut unknown_labels, mut counts) = (Vec::new(), Vec::new());
         let (mut pages, mut has_counted_nan) = (0, false);
         let mut are_series_unique = true;
         for (_, page) in read.iter().filter(|(other, _)| other.name == part.name) {
@@ -65,6 +65,7 @@ impl<'a> PartFamilies<'a> {
             lost.extend(page.unreadable_histograms().filter(|(family, _)| is_needed(family)));
             for family in page.iter() {
                 let name = family.name();
+                counts.extend(name.strip_suffix("_count").filter(|base| families.contains_key(*base)));
                 if let Some(with_name) = families.get_mut(name).filter(|_| !patterns.contains(&name)) {
                     with_name.push(family);
                 }
@@ -73,6 +74,8 @@ impl<'a> PartFamilies<'a> {
                 }
             }
         }
+        // Without its TYPE line, a histogram is not read as one.
+        contradicted.extend(counts.into_iter().filter(|base| families.get(*base).is_some_and(Vec::is_empty)));
         Self { part, families, contradicted, lost, unknown_labels, has_unreadable, has_counted_nan, are_series_unique }
     }
 

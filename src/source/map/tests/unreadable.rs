@@ -70,6 +70,24 @@ fn a_missing_series_is_not_zero_if_something_was_unreadable() {
 }
 
 #[test]
+fn a_histogram_without_its_type_is_not_zero() {
+    static RULES: &[Rule] = &[
+        Rule::new(&["h"], &DELIVERY_ATTEMPTS).take(Take::Count).when(&[("r", "ok")]).zero_when_absent(),
+        Rule::new(&["c"], &COMPLAINTS).zero_when_absent(),
+    ];
+    const LINES: &str = "h_bucket{r=\"ok\",le=\"+Inf\"} 10;h_sum{r=\"ok\"} 1;h_count{r=\"ok\"} 10";
+    check_each(
+        RULES,
+        &[
+            (&format!("# TYPE h histogram;{LINES}"), "mail.delivery.attempts 10; mail.complaints 0"),
+            (LINES, "mail.complaints 0"),
+            ("c_count 4;c 3", "mail.delivery.attempts 0; mail.complaints 3"),
+            ("x_count 4", "mail.delivery.attempts 0; mail.complaints 0"),
+        ],
+    );
+}
+
+#[test]
 fn a_counter_that_changed_its_type_is_not_zero() {
     static RULES: &[Rule] = &[Rule::new(&["c", "d"], &COMPLAINTS).zero_when_absent(), Rule::new(&["h"], &DELIVERY_DURATION)];
     check_each(
