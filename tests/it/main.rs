@@ -10,6 +10,7 @@ mod captures;
 mod cli;
 mod completion;
 mod config;
+mod cpanel_rows;
 mod damaged_values;
 mod definitions;
 mod delivery;

@@ -21,8 +21,11 @@ pub fn read_totals(body: String) -> Result<Families, ReadError> {
     let data: RecordList<AccountRow> = read_complete(&body)?;
     Families::read(body, |out| {
         let mut sums = StatisticSums::default();
-        for row in &data.records.0 {
+        for row in &data.records.rows {
             sums.add(out, "email_stats", row.numbers());
+        }
+        if count_unreadable_rows(out, &["email_stats"], data.records.unreadable) {
+            sums = StatisticSums([Some(f64::NAN); STATISTICS.len()]);
         }
         family(out, "email_stats", "Mail of the whole server in the window: messages by outcome, and their total size in bytes.");
         for (stat, n) in STATISTICS.iter().zip(sums.0) {
@@ -43,7 +46,7 @@ pub fn read_queue(body: String) -> Result<Families, ReadError> {
             out.repair(Repair::Unescaped);
         }
         let (mut queued, mut frozen) = (QueuedMessages::default(), QueuedMessages::default());
-        for message in &data.records.0 {
+        for message in &data.records.rows {
             let (is_frozen, time) = (message.frozen.non_negative(), message.time.non_negative());
             count_invalid(out, &[is_frozen, time]);
             if is_frozen == LenientNumber::Invalid {
@@ -57,6 +60,9 @@ pub fn read_queue(body: String) -> Result<Families, ReadError> {
                 out.explain_unreadable(QUEUE_OLDEST_TIME, || "`time` of a message is not a valid number".to_owned());
             }
             if is_frozen.is_true() { &mut frozen } else { &mut queued }.add(time);
+        }
+        if count_unreadable_rows(out, &[QUEUE_MESSAGES, QUEUE_OLDEST_TIME], data.records.unreadable) {
+            (queued, frozen) = (QueuedMessages::UNKNOWN, QueuedMessages::UNKNOWN);
         }
         let states = [("queued", queued), ("frozen", frozen)];
         family(out, QUEUE_MESSAGES, "Messages in the queue, by state.");
@@ -80,7 +86,8 @@ pub fn read_services(body: String) -> Result<Families, ReadError> {
     let data: Services = read_complete(&body)?;
     Families::read(body, |out| {
         family(out, "service_running", "1 if a service that is enabled and monitored is running, otherwise 0.");
-        for service in &data.service.0 {
+        out.count(Repair::Unreadable, data.service.unreadable as u64);
+        for service in &data.service.rows {
             count_invalid(out, &[service.enabled, service.monitored]);
             // A service that WHM does not monitor may be stopped on purpose, whether the response has its `running` or not. A missing
             // `monitored` does not hide a service.
@@ -99,6 +106,9 @@ pub fn read_services(body: String) -> Result<Families, ReadError> {
 /// See [`read_complete`].
 pub fn read_load(body: String) -> Result<Families, ReadError> {
     let data: Load = read_complete(&body)?;
+    if [data.one, data.five, data.fifteen] == [LenientNumber::Absent; 3] {
+        return Err(ReadError::Malformed("it has no load average".to_owned()));
+    }
     Families::read(body, |out| {
         family(out, "system_load_average", "Load average: processes that were running or waiting to run.");
         for (period, n) in [("1m", data.one), ("5m", data.five), ("15m", data.fifteen)] {
@@ -117,6 +127,7 @@ pub fn read_disks(body: String) -> Result<Families, ReadError> {
     Families::read(body, |out| {
         type PartitionField = fn(&Partition) -> LenientNumber;
         const KIB: f64 = 1024.0;
+        out.count(Repair::Unreadable, data.partition.unreadable as u64);
         for (name, help, field, scale) in [
             ("system_disk_total_bytes", "Size of a file system.", (|p| p.total) as PartitionField, KIB),
             ("system_disk_used_bytes", "Space in use on a file system.", |p| p.used, KIB),
@@ -125,7 +136,7 @@ pub fn read_disks(body: String) -> Result<Families, ReadError> {
             ("system_disk_inodes_used", "Inodes in use on a file system.", |p| p.inodes_used, 1.0),
         ] {
             family(out, name, help);
-            for partition in &data.partition.0 {
+            for partition in &data.partition.rows {
                 scaled(out, &[("mount", &partition.mount.0), ("device", &partition.device.0)], field(partition), scale);
             }
         }
@@ -297,6 +308,16 @@ impl StatisticSums {
             *sum = Some(sum.unwrap_or(0.0) + n);
         }
     }
+}
+
+/// Counts rows without any of the expected members, because of which values of these families are unknown. Returns `true` if there are any.
+pub(super) fn count_unreadable_rows(out: &mut FamiliesBuilder<'_>, families: &[&str], rows: usize) -> bool {
+    out.count(Repair::Unreadable, rows as u64);
+    for family in families.iter().filter(|_| rows > 0) {
+        out.explain_unreadable(family, || "a row has none of the expected members".to_owned());
+        out.note_unreadable_series(Some(family));
+    }
+    rows > 0
 }
 
 fn count_invalid(out: &mut FamiliesBuilder<'_>, numbers: &[LenientNumber]) {

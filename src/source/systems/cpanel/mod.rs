@@ -4,6 +4,7 @@ pub(super) mod delivery_log;
 pub(super) mod families;
 mod lenient;
 mod limit_state;
+mod object;
 mod response;
 mod rows;
 pub(super) mod user_stats;

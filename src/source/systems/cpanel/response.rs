@@ -1,6 +1,7 @@
 //! The envelope of every response of WHM API 1: a result, which may be a refusal, and the position in a list of several pages.
 
 use super::lenient::{LenientNumber, LenientText};
+use super::object::Object;
 use crate::format::quote;
 use crate::source::ReadError;
 use serde::de::{DeserializeOwned, Deserializer, IgnoredAny, SeqAccess, Visitor};
@@ -43,8 +44,8 @@ pub fn read_truncated<D: DeserializeOwned>(body: &str) -> Result<(D, Paging), Re
 }
 
 fn data<D: DeserializeOwned>(body: &str) -> Result<D, ReadError> {
-    let response: Result<Response<D>, _> = serde_json::from_str(body);
-    response.map(|response| response.data).map_err(malformed)
+    let response: Result<Object<Response<D>>, _> = serde_json::from_str(body);
+    response.map(|response| response.value.data.value).map_err(malformed)
 }
 
 fn malformed(error: serde_json::Error) -> ReadError {
@@ -56,11 +57,15 @@ fn metadata(body: &str) -> Result<Metadata, ReadError> {
     if body.trim_ascii().is_empty() {
         return Err(ReadError::Empty);
     }
-    let envelope: Envelope = serde_json::from_str(body).map_err(malformed)?;
+    let envelope = serde_json::from_str::<Object<Envelope>>(body).map_err(malformed)?.value;
     if envelope.cpanelresult.is_some() {
         return Err(ReadError::AccessDenied("a response of API 0 instead of API 1".to_owned()));
     }
-    envelope.metadata.ok_or_else(|| ReadError::Malformed("it has no metadata, so it is not a response of WHM API 1".to_owned()))?.accepted()
+    envelope
+        .metadata
+        .ok_or_else(|| ReadError::Malformed("it has no metadata, so it is not a response of WHM API 1".to_owned()))?
+        .value
+        .accepted()
 }
 
 /// Reads `data` of a response that has only one page.
@@ -103,13 +108,13 @@ fn refusal(reason: &str) -> ReadError {
 
 #[derive(Deserialize)]
 struct Envelope {
-    metadata: Option<Metadata>,
+    metadata: Option<Object<Metadata>>,
     cpanelresult: Option<IgnoredAny>,
 }
 
 #[derive(Deserialize)]
 struct Response<D> {
-    data: D,
+    data: Object<D>,
 }
 
 /// `metadata` of a response.
@@ -121,7 +126,7 @@ pub(super) struct Metadata {
     reason: LenientText,
     #[serde(default)]
     overflowed: LenientNumber,
-    chunk: Option<Chunk>,
+    chunk: Option<Object<Chunk>>,
 }
 
 #[derive(Deserialize)]
@@ -156,7 +161,7 @@ impl Metadata {
     /// # Errors
     /// If there is a next page but its position is missing.
     pub(super) fn paging(&self) -> Result<Paging, ReadError> {
-        let chunk = |field: fn(&Chunk) -> LenientNumber| self.chunk.as_ref().and_then(|chunk| field(chunk).to_u64());
+        let chunk = |field: fn(&Chunk) -> LenientNumber| self.chunk.as_ref().and_then(|chunk| field(&chunk.value).to_u64());
         let (pages, start, rows) = (chunk(|c| c.chunks), chunk(|c| c.start), chunk(|c| c.records));
         Ok(Paging { next: self.next_page(false)?, pages, overflowed: self.overflowed(), start, rows })
     }
@@ -166,7 +171,8 @@ impl Metadata {
     }
 
     fn next_page(&self, overflowed: bool) -> Result<Option<u64>, ReadError> {
-        let Some(Chunk { size, start, chunks: LenientNumber::Number(chunks), current: LenientNumber::Number(current), .. }) = &self.chunk
+        let Some(Chunk { size, start, chunks: LenientNumber::Number(chunks), current: LenientNumber::Number(current), .. }) =
+            self.chunk.as_ref().map(|chunk| &chunk.value)
         else {
             return if overflowed { Err(truncated("overflowed, and without a next chunk")) } else { Ok(None) };
         };
@@ -180,9 +186,15 @@ impl Metadata {
     }
 }
 
-/// A list of at most `MAX` rows. A row of two bytes takes hundreds of bytes of memory, so a longer list is rejected.
+/// A list of at most `MAX` rows. A row of two bytes takes hundreds of bytes of memory, so a longer list is rejected; so is one without any row
+/// of the expected kind, unless it is empty.
 #[derive(Debug)]
-pub struct BoundedRows<R, const MAX: usize>(pub Vec<R>);
+pub struct BoundedRows<R, const MAX: usize> {
+    /// The rows with at least one of the expected members.
+    pub rows: Vec<R>,
+    /// The number of other rows.
+    pub unreadable: usize,
+}
 
 impl<'de, R: Deserialize<'de>, const MAX: usize> Deserialize<'de> for BoundedRows<R, MAX> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
@@ -200,14 +212,21 @@ impl<'de, R: Deserialize<'de>, const MAX: usize> Visitor<'de> for RowsVisitor<R,
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Self::Value, A::Error> {
-        let mut rows = Vec::new();
-        while let Some(row) = seq.next_element()? {
-            if rows.len() == MAX {
+        let mut read = BoundedRows { rows: Vec::new(), unreadable: 0 };
+        while let Some(Object { value, has_known_member }) = seq.next_element()? {
+            if read.rows.len() + read.unreadable == MAX {
                 return Err(de::Error::custom(format_args!("it has more than {MAX} rows")));
             }
-            rows.push(row);
+            if has_known_member {
+                read.rows.push(value);
+            } else {
+                read.unreadable += 1;
+            }
         }
-        Ok(BoundedRows(rows))
+        if read.rows.is_empty() && read.unreadable > 0 {
+            return Err(de::Error::custom("none of its rows has an expected member"));
+        }
+        Ok(read)
     }
 }
 
@@ -219,6 +238,13 @@ mod tests {
     #[derive(Debug, Deserialize)]
     struct Anything {}
 
+    #[derive(Debug, Deserialize)]
+    #[allow(dead_code, reason = "the member is only read")]
+    struct Row {
+        #[serde(default)]
+        n: LenientNumber,
+    }
+
     #[track_caller]
     fn next_page(metadata: &str) -> Result<Option<u64>, ReadError> {
         read::<Anything>(&format!("{{\"data\":{{}},\"metadata\":{{{metadata}}}}}")).map(|(_, next)| next)
@@ -226,11 +252,11 @@ mod tests {
 
     #[test]
     fn too_many_rows_are_rejected() {
-        let rows = |n: usize| format!("[{}]", vec!["{}"; n].join(","));
-        let read = |n| serde_json::from_str::<BoundedRows<Anything, 3>>(&rows(n)).map(|rows| rows.0.len()).map_err(|e| e.to_string());
+        let rows = |n: usize| format!("[{}]", vec!["{\"n\":1}"; n].join(","));
+        let read = |n| serde_json::from_str::<BoundedRows<Row, 3>>(&rows(n)).map(|read| read.rows.len()).map_err(|e| e.to_string());
         assert_eq!(read(0), Ok(0));
         assert_eq!(read(3), Ok(3));
-        assert_eq!(read(4), Err("it has more than 3 rows at line 1 column 13".to_owned()));
+        assert_eq!(read(4), Err("it has more than 3 rows at line 1 column 33".to_owned()));
     }
 
     #[test]

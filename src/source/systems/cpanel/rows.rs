@@ -6,6 +6,7 @@
 //! number that is too large for a double. A JSON parser rejects the whole document then. In that case the rows are separated by
 //! their brackets and parsed one by one.
 
+use super::object::Object;
 use super::response::{BoundedRows, Metadata, Paging, read_truncated};
 use crate::source::ReadError;
 use serde::de::DeserializeOwned;
@@ -34,17 +35,21 @@ pub fn read_rows<R: DeserializeOwned, const MAX: usize>(body: &str) -> Result<Re
         records: BoundedRows<R, MAX>,
     }
     let error = match read_truncated::<Data<R, MAX>>(body) {
-        Ok((data, paging)) => return Ok(ReadRows { rows: data.records.0, unreadable: Vec::new(), paging }),
+        Ok((data, paging)) if data.records.unreadable == 0 => {
+            return Ok(ReadRows { rows: data.records.rows, unreadable: Vec::new(), paging });
+        }
+        // The unreadable rows are distinguished by their texts.
+        Ok(_) => ReadError::Malformed("a row has none of the expected members".to_owned()),
         Err(error @ ReadError::Malformed(_)) => error,
         Err(error) => return Err(error),
     };
     let Some(parts) = split(body).filter(|parts| parts.rows.len() <= MAX) else { return Err(error) };
-    let paging = serde_json::from_str::<Metadata>(parts.metadata).map_err(|_| error)?.accepted()?.paging()?;
+    let paging = serde_json::from_str::<Object<Metadata>>(parts.metadata).map_err(|_| error)?.value.accepted()?.paging()?;
     let mut read = ReadRows { rows: Vec::with_capacity(parts.rows.len()), unreadable: Vec::new(), paging };
     let mut seen = HashMap::new();
     for text in parts.rows {
-        match serde_json::from_str(text).ok().filter(|_| text.starts_with('{')) {
-            Some(row) => read.rows.push(row),
+        match serde_json::from_str::<Object<R>>(text).ok().filter(|row| row.has_known_member) {
+            Some(row) => read.rows.push(row.value),
             None => read.unreadable.push(numbered_hash(&mut seen, &text)),
         }
     }

@@ -7,7 +7,7 @@
 //! report the same number of rows. Otherwise the list is read again ([`crate::model::PageEdge`]). On all known servers the list
 //! fits into one page.
 
-use super::families::{AccountRow, RecordList, STATISTICS, StatisticSums, family};
+use super::families::{AccountRow, RecordList, STATISTICS, StatisticSums, count_unreadable_rows, family};
 use super::lenient::LenientText;
 use super::limit_state::LimitState;
 use super::response;
@@ -25,7 +25,11 @@ pub fn read_user_stats(body: String) -> Result<Families, ReadError> {
     if paging.overflowed && paging.next.is_none() && paging.pages.is_none() {
         return Err(ReadError::Malformed("the response is incomplete (overflowed, and without a next chunk)".to_owned()));
     }
-    let mut rows = data.records.0.as_slice();
+    let unreadable = data.records.unreadable;
+    if unreadable > 0 && paging.next.is_some() {
+        return Err(ReadError::Malformed("a row of its page has none of the expected members".to_owned()));
+    }
+    let mut rows = data.records.rows.as_slice();
     let edge = paging.start.map(|start| {
         let account = |row: &AccountRow| hash(&(&row.user.0, &row.domain.0));
         let first = rows.first().map_or(0, account);
@@ -42,6 +46,7 @@ pub fn read_user_stats(body: String) -> Result<Families, ReadError> {
         edge
     });
     Families::read(body, |out| {
+        count_unreadable_rows(out, &["email_user_stats", "email_flag_stats"], unreadable);
         add_statistics(out, rows);
         add_limit_states(out, rows);
         edge.into_iter().for_each(|edge| out.page_edge(edge));
