@@ -42,8 +42,8 @@ pub use continued_counters::ContinuedCounters;
 pub use exponential::{ExponentialBuckets, ZERO_THRESHOLD};
 pub(crate) use families::buffer_with_capacity;
 pub use families::{
-    Families, FamiliesBuilder, FamilyRef, FamilyType, LABEL_VALUE_BYTES_MAX, LABELS_PER_SERIES_MAX, PageEdge, SampleRef, Text,
-    Value, is_plain_label_name, label_text,
+    Families, FamiliesBuilder, FamilyRef, FamilyType, LABEL_VALUE_BYTES_MAX, LABELS_PER_SERIES_MAX, PageEdge, SampleRef, Text, Value,
+    is_plain_label_name, label_text,
 };
 pub use histogram::{Histogram, Summary};
 pub(crate) use identity::{identity_of_point, outdated, remove};

@@ -17,7 +17,6 @@ use super::points::{Addend, Points};
 use super::{Context, Omission, Trace};
 use crate::model::{Attributes, Kind, Metric, Point, Repair, Snapshot, Value, identity_of_point, outdated, remove, scale};
 use crate::source::{Part, Rule, Source, Take, Transform};
-use foldhash::fast::RandomState;
 use std::collections::HashSet;
 use std::time::{Duration, SystemTime};
 use window::WindowContents;
