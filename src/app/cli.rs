@@ -20,7 +20,8 @@ use std::sync::LazyLock;
 #[derive(Debug, Parser)]
 #[command(name = "postmeter", version, max_term_width = 120, after_help = help::ALL)]
 pub struct Cli {
-    /// Log level: off, error, warn, info, debug or trace (in releases the same as debug). Overrides the configuration file and OTEL_LOG_LEVEL.
+    /// Log level: off, error, warn, info, debug or trace (in releases the same as debug). Overrides the configuration file and
+    /// OTEL_LOG_LEVEL.
     #[arg(long, global = true, value_name = "LEVEL", value_parser = completed(parse_level, levels), hide_possible_values = true)]
     pub(super) log_level: Option<LogLevel>,
     #[command(subcommand)]

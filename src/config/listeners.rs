@@ -80,8 +80,8 @@ mod tests {
 
     const HOSTS: [&str; 6] = ["127.0.0.1", "0.0.0.0", "[::1]", "[::]", "127.0.0.2", "[::ffff:127.0.0.1]"];
 
-    /// Returns true if both hosts can be bound to the same port, and `None` if this machine lacks one of them. Other processes may occupy a port of
-    /// one host only, so that several ports are tried.
+    /// Returns true if both hosts can be bound to the same port, and `None` if this machine lacks one of them. Other processes may occupy a
+    /// port of one host only, so that several ports are tried.
     fn can_share_port(one: &str, other: &str) -> Option<bool> {
         const PORTS: usize = 10;
         let share = || {

@@ -143,8 +143,8 @@ pub(super) fn repeated(identities: &[u64]) -> Vec<usize> {
     repeated
 }
 
-/// Chooses which of several samples of a series to drop: all but the newest, or all but the first if their timestamps are equal. Returns indices,
-/// ascending. `timestamps` are the explicit timestamps of the samples; one without it is the newest.
+/// Chooses which of several samples of a series to drop: all but the newest, or all but the first if their timestamps are equal. Returns
+/// indices, ascending. `timestamps` are the explicit timestamps of the samples; one without it is the newest.
 pub(crate) fn outdated(identities: &[u64], timestamps: impl Iterator<Item = Option<i64>>) -> Vec<usize> {
     let repeated = repeated(identities);
     if repeated.is_empty() {

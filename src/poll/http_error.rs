@@ -9,6 +9,9 @@ use reqwest::StatusCode;
 use std::error::Error;
 use std::io::{self, ErrorKind};
 
+/// The beginning of hyper-util's error if a proxy does not connect to the server.
+const TUNNEL_ERROR: &str = "tunnel error";
+
 /// Returns true if the server closed the connection before it responded. On a reused connection this is not a failure, and the request
 /// can safely be repeated.
 pub(super) fn was_closed(error: &reqwest::Error) -> bool {
@@ -22,7 +25,7 @@ pub(super) fn was_closed(error: &reqwest::Error) -> bool {
     !error.is_connect() && !is_tls(error) && causes(error).any(|cause| by_hyper(cause) || by_reset(cause))
 }
 
-/// The poll error of a request that got no response. `proxy` is its URL, with credentials.
+/// The poll error of a request that got no response. `proxy` is its URL.
 pub(super) fn before_response(error: &reqwest::Error, scheme: &str, proxy: Option<&str>) -> PollError {
     if is_tls(error) {
         // The server responds, but not with TLS.
@@ -35,8 +38,12 @@ pub(super) fn before_response(error: &reqwest::Error, scheme: &str, proxy: Optio
         return PollError::Tls(format!("{cause}{hint}"));
     }
     if let Some(proxy) = proxy.filter(|_| error.is_connect()) {
+        let proxy = masked_url(proxy);
         let cause = if error.is_timeout() { format!("no connection within {CONNECT_TIMEOUT:?}") } else { last_cause(error) };
-        return PollError::Connect(format!("the proxy {} did not connect to the server: {cause}; check proxy", masked_url(proxy)));
+        return PollError::Connect(match cause.starts_with(TUNNEL_ERROR) {
+            true => format!("the proxy {proxy} did not connect to the server: {cause}; check proxy"),
+            false => format!("cannot connect through the proxy {proxy}: {cause}; check proxy"),
+        });
     }
     if error.is_timeout() {
         return PollError::Connect(format!("no connection within {CONNECT_TIMEOUT:?}"));

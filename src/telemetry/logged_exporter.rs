@@ -1,7 +1,6 @@
 //! Logs failed exports of Postmeter's own telemetry, which the SDK would discard silently.
 //!
-//! A line about a failure is exported as a log record itself. This does not repeat: a problem is logged when it starts or changes, and the
-//! number of lines is limited.
+//! A line about a failure is not exported as a log record: the SDK suppresses what its own threads log.
 
 use crate::net::{ProblemLog, Redactor, on_one_line, stable_cause};
 use opentelemetry_sdk::Resource;
@@ -12,6 +11,8 @@ use opentelemetry_sdk::metrics::data::ResourceMetrics;
 use opentelemetry_sdk::metrics::exporter::PushMetricExporter;
 use opentelemetry_sdk::trace::{SpanData, SpanExporter};
 use parking_lot::Mutex;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 use tracing::{info, warn};
 
@@ -36,12 +37,14 @@ struct ExportLog {
     endpoint: String,
     secrets: Redactor,
     problem: Mutex<ProblemLog<String>>,
+    /// The time of the shutdown is over. Exports that are aborted by the end of the process are no problem of the receiver.
+    is_over: Arc<AtomicBool>,
 }
 
 impl<E> LoggedExporter<E> {
-    /// Wraps the exporter of this signal. `endpoint` has no secrets.
-    pub(super) fn new(exporter: E, signal: &'static str, endpoint: String, secrets: Redactor) -> Self {
-        Self { exporter, log: ExportLog { signal, endpoint, secrets, problem: Mutex::default() } }
+    /// Wraps the exporter of this signal. `endpoint` has no secrets. Nothing is logged when `is_over` is true.
+    pub(super) fn new(exporter: E, signal: &'static str, endpoint: String, secrets: Redactor, is_over: Arc<AtomicBool>) -> Self {
+        Self { exporter, log: ExportLog { signal, endpoint, secrets, problem: Mutex::default(), is_over } }
     }
 }
 
@@ -55,8 +58,8 @@ impl ExportLog {
                     info!(endpoint, "the receiver accepts Postmeter's own {signal} again");
                 }
             }
-            // The process ends.
             Err(OTelSdkError::AlreadyShutdown) => {}
+            Err(_) if self.is_over.load(Ordering::Relaxed) => {}
             Err(error) => {
                 let mut cause = on_one_line(&cause(error));
                 self.secrets.redact(&mut cause);

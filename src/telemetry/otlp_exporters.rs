@@ -6,26 +6,31 @@ use crate::config::{Compression, TelemetryOtlp};
 use crate::net::{Redactor, install_crypto_provider, masked_url};
 use http::HeaderValue;
 use opentelemetry_otlp::{LogExporter, MetricExporter, SpanExporter, WithExportConfig, WithTonicConfig};
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use tonic::metadata::{AsciiMetadataKey, AsciiMetadataValue, MetadataMap};
 use tonic::transport::ClientTlsConfig;
 
-pub(super) fn span_exporter(config: &TelemetryOtlp) -> Result<LoggedExporter<SpanExporter>, SelfTelemetryError> {
+pub(super) fn span_exporter(config: &TelemetryOtlp, is_over: &Arc<AtomicBool>) -> Result<LoggedExporter<SpanExporter>, SelfTelemetryError> {
     let exporter = configured(SpanExporter::builder().with_tonic(), config)?.build().map_err(SelfTelemetryError::new)?;
-    Ok(logged(exporter, "traces", config))
+    Ok(logged(exporter, "traces", config, is_over))
 }
 
-pub(super) fn log_exporter(config: &TelemetryOtlp) -> Result<LoggedExporter<LogExporter>, SelfTelemetryError> {
+pub(super) fn log_exporter(config: &TelemetryOtlp, is_over: &Arc<AtomicBool>) -> Result<LoggedExporter<LogExporter>, SelfTelemetryError> {
     let exporter = configured(LogExporter::builder().with_tonic(), config)?.build().map_err(SelfTelemetryError::new)?;
-    Ok(logged(exporter, "logs", config))
+    Ok(logged(exporter, "logs", config, is_over))
 }
 
-pub(super) fn metric_exporter(config: &TelemetryOtlp) -> Result<LoggedExporter<MetricExporter>, SelfTelemetryError> {
+pub(super) fn metric_exporter(
+    config: &TelemetryOtlp,
+    is_over: &Arc<AtomicBool>,
+) -> Result<LoggedExporter<MetricExporter>, SelfTelemetryError> {
     let exporter = configured(MetricExporter::builder().with_tonic(), config)?.build().map_err(SelfTelemetryError::new)?;
-    Ok(logged(exporter, "metrics", config))
+    Ok(logged(exporter, "metrics", config, is_over))
 }
 
-fn logged<E>(exporter: E, signal: &'static str, config: &TelemetryOtlp) -> LoggedExporter<E> {
-    LoggedExporter::new(exporter, signal, masked_url(&config.endpoint), secrets(config))
+fn logged<E>(exporter: E, signal: &'static str, config: &TelemetryOtlp, is_over: &Arc<AtomicBool>) -> LoggedExporter<E> {
+    LoggedExporter::new(exporter, signal, masked_url(&config.endpoint), secrets(config), is_over.clone())
 }
 
 /// The secrets in requests to the receiver, which may repeat them in errors that the exporter logs.

@@ -28,6 +28,8 @@ use opentelemetry_sdk::Resource;
 use opentelemetry_sdk::logs::SdkLoggerProvider;
 use opentelemetry_sdk::metrics::{PeriodicReader, SdkMeterProvider};
 use opentelemetry_sdk::trace::SdkTracerProvider;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 use tokio::task::JoinSet;
 use tokio::time::timeout;
@@ -45,6 +47,8 @@ pub struct SelfTelemetry {
     logs: Option<SdkLoggerProvider>,
     /// The reader for the push, if `export.otlp` exports the self-metrics, too.
     push_reader: Option<SharedReader>,
+    /// Set when the time of the shutdown is over.
+    is_over: Arc<AtomicBool>,
     /// Metrics of the push.
     pub export: ExportMetrics,
     /// Metrics of access to the pull endpoint.
@@ -79,6 +83,8 @@ struct Providers {
     push_reader: Option<SharedReader>,
     traces: Option<SdkTracerProvider>,
     logs: Option<SdkLoggerProvider>,
+    /// Set when the time of the shutdown is over.
+    is_over: Arc<AtomicBool>,
 }
 
 impl SelfTelemetry {
@@ -94,17 +100,20 @@ impl SelfTelemetry {
         let mut providers = Providers { push_reader, ..Providers::default() };
         if let Some(otlp) = &config.otlp {
             if otlp.traces {
-                let exporter = otlp_exporters::span_exporter(otlp)?;
+                let exporter = otlp_exporters::span_exporter(otlp, &providers.is_over)?;
                 providers.traces = Some(SdkTracerProvider::builder().with_resource(resource.clone()).with_batch_exporter(exporter).build());
             }
             if otlp.logs {
-                let exporter = otlp_exporters::log_exporter(otlp)?;
+                let exporter = otlp_exporters::log_exporter(otlp, &providers.is_over)?;
                 let logs = SdkLoggerProvider::builder().with_resource(resource.clone()).with_log_processor(LogLineRecords);
                 providers.logs = Some(logs.with_batch_exporter(exporter).build());
             }
             if otlp.metrics {
-                providers.periodic =
-                    Some(PeriodicReader::builder(otlp_exporters::metric_exporter(otlp)?).with_interval(otlp.interval).build());
+                providers.periodic = Some(
+                    PeriodicReader::builder(otlp_exporters::metric_exporter(otlp, &providers.is_over)?)
+                        .with_interval(otlp.interval)
+                        .build(),
+                );
             }
         }
         let secrets = config.otlp.as_ref().map(otlp_exporters::secrets).unwrap_or_default();
@@ -118,7 +127,7 @@ impl SelfTelemetry {
     /// # Errors
     /// A configured value or file cannot be used.
     pub fn check(config: &config::Telemetry) -> Result<(), SelfTelemetryError> {
-        config.otlp.as_ref().map_or(Ok(()), |otlp| otlp_exporters::metric_exporter(otlp).map(drop))
+        config.otlp.as_ref().map_or(Ok(()), |otlp| otlp_exporters::metric_exporter(otlp, &Arc::default()).map(drop))
     }
 
     /// Sets up the metrics without a log and without exporters: for tests and for commands that print.
@@ -130,7 +139,7 @@ impl SelfTelemetry {
     }
 
     fn with_providers(identity: Identity, resource: Resource, providers: Providers) -> Result<Self, SelfTelemetryError> {
-        let Providers { periodic, push_reader, traces, logs } = providers;
+        let Providers { periodic, push_reader, traces, logs, is_over } = providers;
         let reader = SharedReader::default();
         let mut meters = SdkMeterProvider::builder().with_resource(resource).with_reader(reader.clone()).with_view(series_limit);
         if let Some(periodic) = periodic {
@@ -149,6 +158,7 @@ impl SelfTelemetry {
             traces,
             logs,
             push_reader,
+            is_over,
             export: ExportMetrics::new(&meter),
             access: AccessMetrics::new(&meter),
             reload: ReloadMetrics::new(&meter),
@@ -208,6 +218,7 @@ impl SelfTelemetry {
         // Errors are ignored: an unreachable receiver was logged while Postmeter was running. The SDK's reader of metrics has a limit of
         // its own, which is longer.
         let _ = timeout(SHUTDOWN_MAX, async { while exports.join_next().await.is_some() {} }).await;
+        self.is_over.store(true, Ordering::Relaxed);
     }
 }
 

@@ -130,7 +130,7 @@ async fn compressed_responses_over_http_are_decoded() {
     }
     let empty = by_http(http("200 OK", &[PROTOBUF, "content-encoding: gzip"], b"")).await.unwrap();
     assert_eq!(empty, PartialSuccess::default());
-    for (coding, body) in [("br", &response[..]), ("gzip", b"not gzip"), ("gzip", &gzip(&vec![0; 100_000]))] {
+    for (coding, body) in [("br", &response[..]), ("gzip", b"\x1f\x8bnot gzip"), ("gzip", &gzip(&vec![0; 100_000]))] {
         let coding = format!("content-encoding: {coding}");
         let partial = by_http(http("200 OK", &[PROTOBUF, &coding], body)).await.unwrap();
         assert!(partial.rejected == 0 && partial.message.starts_with("the response cannot be decoded: "), "{coding}: {partial:?}");
@@ -151,8 +151,13 @@ async fn the_message_of_an_error_is_that_of_its_protobuf_status() {
     assert_eq!(plain.to_string(), expected);
     let compressed = by_http(http("400 Bad Request", &[PROTOBUF, "content-encoding: gzip"], &gzip(&status))).await.unwrap_err();
     assert_eq!(compressed.to_string(), expected);
-    let text = by_http(http("400 Bad Request", &[PROTOBUF], b"metric a.b: invalid temporality")).await.unwrap_err();
-    assert_eq!(text.to_string(), expected);
+    // The second text is valid Protobuf with unknown fields.
+    for text in ["metric a.b: invalid temporality", "internal error"] {
+        for headers in [&[PROTOBUF][..], &[PROTOBUF, "content-encoding: utf-8"], &["content-encoding: gzip"]] {
+            let error = by_http(http("400 Bad Request", headers, text.as_bytes())).await.unwrap_err().to_string();
+            assert_eq!(error, format!("the receiver rejected the request: 400 Bad Request {text}"), "{headers:?}");
+        }
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

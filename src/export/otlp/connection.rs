@@ -12,8 +12,8 @@ use tonic::transport::{Channel, Endpoint};
 /// The user agent; the gRPC library appends its own name.
 const USER_AGENT: &str = concat!("postmeter/", env!("CARGO_PKG_VERSION"));
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
-/// The largest headers and trailers of a gRPC response. They contain the message and the details of a rejection. A response with larger ones
-/// is not read, so that the request would be sent again.
+/// The largest headers and trailers of a gRPC response. They contain the message and the details of a rejection. A response with larger
+/// ones is not read, so that the request would be sent again.
 const GRPC_HEADERS_BYTES_MAX: u32 = 1024 * 1024;
 /// The largest number of headers in a response by HTTP.
 const HTTP_HEADERS_MAX: usize = 1000;

@@ -177,13 +177,13 @@ fn message(mut data: Bytes, encoding: Option<&str>) -> Result<Bytes, String> {
 /// replace the code, or panic.
 fn status(headers: &HeaderMap) -> Option<Status> {
     let code = Code::from_bytes(headers.get(CODE)?.as_bytes());
-    let message = headers.get(MESSAGE).map(|message| percent_decoded(message.as_bytes())).unwrap_or_default();
+    let message = headers.get(MESSAGE).map(|message| decoded_message(message.as_bytes())).unwrap_or_default();
     let details = headers.get(DETAILS).and_then(|details| BASE64.decode(details).ok()).unwrap_or_default();
     Some(Status::with_details(code, message, details.into()))
 }
 
 /// Decodes a message. An invalid escape is kept, and bytes that are not valid UTF-8 are replaced.
-fn percent_decoded(message: &[u8]) -> String {
+fn decoded_message(message: &[u8]) -> String {
     let (mut decoded, mut rest) = (Vec::with_capacity(message.len()), message);
     while let [first, after @ ..] = rest {
         let escaped = match rest {

@@ -49,15 +49,22 @@ pub(super) fn decode_with_status(
     body: &[u8],
     retry_after: Option<Duration>,
 ) -> Result<ExportMetricsServiceResponse, SendError> {
-    let body = decompressed(headers, body);
+    let decompressed = decompressed(headers, body);
     if status.is_success() {
-        return match body {
+        return match decompressed {
             Ok(body) => decode(headers, &body),
             Err(_) if is_web_page(headers) => Err(web_page()),
             Err(problem) => Ok(unreadable_response(&problem)),
         };
     }
-    let message = body.map_or_else(|problem| format!("(the response cannot be decoded: {problem})"), |body| error_message(headers, &body));
+    let message = match decompressed {
+        Ok(body) => error_message(headers, &body),
+        // A wrong Content-Encoding, such as a character set, does not make a text unreadable.
+        Err(problem) => match std::str::from_utf8(body) {
+            Ok(text) if !text.contains(|c: char| c.is_control() && !c.is_whitespace()) => text.to_owned(),
+            _ => format!("(the response cannot be decoded: {problem})"),
+        },
+    };
     Err(SendError::from_http(status, message.as_bytes(), retry_after))
 }
 
@@ -77,10 +84,11 @@ fn decompressed(headers: &HeaderMap, body: &[u8]) -> Result<Bytes, String> {
     decompress(&Bytes::copy_from_slice(body), compression, RESPONSE_BYTES_MAX).map_err(|error| error.to_string())
 }
 
-/// The message of a response with an error: that of the `Status`, if the body is one in Protobuf, or else the body.
+/// The message of a response with an error: that of the `Status`, if the body is one in Protobuf, or else the body. A text can be valid
+/// Protobuf, with unknown fields only.
 fn error_message(headers: &HeaderMap, body: &[u8]) -> String {
     let status = if PROTOBUF_TYPES[..2].contains(&media_type(headers).as_str()) { Status::decode(body).ok() } else { None };
-    status.map_or_else(|| String::from_utf8_lossy(body).into_owned(), |status| status.message)
+    status.filter(|status| !status.message.is_empty()).map_or_else(|| String::from_utf8_lossy(body).into_owned(), |status| status.message)
 }
 
 /// Returns the rejected points or records of a response, and its message, shortened.

@@ -9,7 +9,7 @@ use crate::delivery_log::{HashKey, RecordUid};
 use crate::export::queue::request_exporter::EncodedRequest;
 use crate::model::registry::SCHEMA_URL;
 use crate::model::vocabulary::{DELIVERY_OUTCOME, DELIVERY_STAGE, ERROR_TYPE, MESSAGE_SOURCE, SYSTEM_NAME};
-use crate::model::{Field, Outcome, Privacy, Record, RecordEvent};
+use crate::model::{Field, NANOS_PER_SECOND, Outcome, Privacy, Record, RecordEvent};
 use crate::telemetry::{Identity, SCOPE};
 use opentelemetry_proto::tonic::collector::logs::v1::ExportLogsServiceRequest;
 use opentelemetry_proto::tonic::common::v1::any_value::Value;
@@ -72,7 +72,7 @@ impl LogsEncoder {
     pub fn log_record(&self, uid: &RecordUid, record: &Record, observed_nanos: u64) -> LogRecord {
         let (severity, severity_text) = severity(record);
         let mut log_record = LogRecord {
-            time_unix_nano: record.at.saturating_mul(1_000_000_000).saturating_add(record.at_nanos.into()),
+            time_unix_nano: record.at.saturating_mul(NANOS_PER_SECOND).saturating_add(record.at_nanos.into()),
             observed_time_unix_nano: observed_nanos,
             severity_number: severity.into(),
             severity_text: severity_text.to_owned(),

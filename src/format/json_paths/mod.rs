@@ -152,8 +152,8 @@ fn note_unreadable_node(
     out.explain_unreadable_series(series.family, || label_text(known.iter().map(|(name, value)| (*name, &**value))), reason);
 }
 
-/// Returns the null or the single value that is where one of the lists should be that the series are selected from, or the element that would
-/// contain it: the server could not find out what is in it, and any series may have nodes there.
+/// Returns the null or the single value that is where one of the lists should be that the series are selected from, or the element that
+/// would contain it: the server could not find out what is in it, and any series may have nodes there.
 fn value_in_place_of_list<'a>(series: &PathSeries, document: &'a Value) -> Option<&'a Value> {
     let Each::Nodes { lists, .. } = &series.each else { return None };
     let is_single = |value: &&'a Value| !value.is_array() && !value.is_object();

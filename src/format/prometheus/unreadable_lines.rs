@@ -7,8 +7,8 @@ use super::reader::Reader;
 const DISTRIBUTION_SUFFIXES: [&str; 3] = ["_bucket", "_sum", "_count"];
 
 impl Reader<'_, '_> {
-    /// Notes the families of the lines between `start` and the next line, of which none was read. A line that does not begin with the name of a
-    /// metric may be one of any family.
+    /// Notes the families of the lines between `start` and the next line, of which none was read. A line that does not begin with the name
+    /// of a metric may be one of any family.
     #[cold]
     pub(super) fn note_unreadable_lines(&mut self, start: usize) {
         let skipped = self.text.get(start..self.at.min(self.text.len())).unwrap_or_default();

@@ -5,7 +5,8 @@ use super::{Families, FamiliesBuilder};
 /// The largest number of families with unreadable series whose names are stored. If there are more, any family may have one.
 const UNREADABLE_FAMILIES_MAX: usize = 100;
 
-/// A label of which a series of a family has an unknown value. Without a label, all of its labels are unknown; without a family, the family is.
+/// A label of which a series of a family has an unknown value. Without a label, all of its labels are unknown; without a family, the family
+/// is.
 #[derive(Clone, Debug)]
 pub(super) struct UnknownLabel {
     family: Option<Box<str>>,
@@ -49,8 +50,8 @@ impl Families {
         }
     }
 
-    /// The labels of which a series has an unknown value, each with the name of its family. Without a label, any label of a series is unknown;
-    /// without a family, it may be one of any family.
+    /// The labels of which a series has an unknown value, each with the name of its family. Without a label, any label of a series is
+    /// unknown; without a family, it may be one of any family.
     pub fn unknown_labels(&self) -> impl Iterator<Item = (Option<&str>, Option<&'static str>)> {
         self.unknown_labels.iter().map(|unknown| (unknown.family.as_deref(), unknown.label))
     }

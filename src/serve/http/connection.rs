@@ -105,9 +105,8 @@ impl Connection {
         // `Activity` implements the timeouts. The buffer limits the size of an endless head.
         builder.timer(TokioTimer::new()).header_read_timeout(None);
         builder.max_header_size(limits.head_bytes_max).max_buf_size(limits.head_bytes_max);
-        // A client may close its side after the request. One that has closed both sides is noticed by the first bytes that are sent to it; until
-        // then, the request has its limits.
-        builder.half_close(true);
+        // A client that closes its side counts as disconnected, which ends its request: a half-closed connection looks like one that is
+        // gone until bytes are sent, and clients that are gone must not occupy places.
         let service = service_fn(|request| self.respond(request, activity.clone()));
         let mut connection = pin!(builder.serve_connection(TokioIo::new(stream), service));
         let must_end = self.must_end(rules);

@@ -17,8 +17,8 @@ pub(super) struct PartFamilies<'a> {
     contradicted: HashSet<&'a str>,
     /// The inconsistent histograms whose labels are known, each with its family.
     lost: Vec<(&'a str, SampleRef<'a>)>,
-    /// The labels of which a series has an unknown value, each with its family. Without a label, any is unknown; without a family, it may be
-    /// one of any family.
+    /// The labels of which a series has an unknown value, each with its family. Without a label, any is unknown; without a family, it may
+    /// be one of any family.
     unknown_labels: Vec<(Option<&'a str>, Option<&'static str>)>,
     /// `true` if something could not be read, and its family is unknown.
     has_unreadable: bool,

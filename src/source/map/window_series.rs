@@ -1,7 +1,7 @@
 //! The series that the responses of recent windows had.
 //!
-//! A window is read several times, and its sums never fall. So a value that is too large in one response would stay for the whole window: that of
-//! a fallback, or one from which a missing series is not subtracted.
+//! A window is read several times, and its sums never fall. So a value that is too large in one response would stay for the whole window:
+//! that of a fallback, or one from which a missing series is not subtracted.
 
 use super::windows::WINDOWS_KEPT_MAX;
 use crate::source::Rule;
@@ -30,8 +30,8 @@ struct WindowState {
 }
 
 impl WindowSeries {
-    /// Stores the points that rules before a fallback have produced (`true`), and adds those that they produced in an earlier response of the
-    /// window.
+    /// Stores the points that rules before a fallback have produced (`true`), and adds those that they produced in an earlier response of
+    /// the window.
     pub(super) fn keep_provided(&mut self, window: SystemTime, fallback: &'static Rule, points: &mut HashMap<u64, bool>) {
         let fallback = std::ptr::from_ref(fallback).addr();
         let provided = &mut self.state(window).provided;
@@ -43,8 +43,8 @@ impl WindowSeries {
         points.extend(provided.iter().filter(|(rule, _)| *rule == fallback).map(|(_, point)| (*point, true)));
     }
 
-    /// Stores the series that were subtracted in the current response. Returns the points from which another response of the window subtracted
-    /// more.
+    /// Stores the series that were subtracted in the current response. Returns the points from which another response of the window
+    /// subtracted more.
     pub(super) fn keep_subtracted(&mut self, window: SystemTime, current: &HashMap<SubtractedSeries, u64>) -> HashSet<u64> {
         let known = &mut self.state(window).subtracted;
         let missing = known.iter().filter(|(series, _)| !current.contains_key(series)).map(|(_, point)| *point).collect();

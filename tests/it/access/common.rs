@@ -65,6 +65,14 @@ impl TestEndpoint {
         (Self::with_targets(vec![Arc::new(CollectedTarget::new(target))], keys, limits, files).await, server)
     }
 
+    /// Starts an endpoint with a target at this URL, for which a poll waits for minutes.
+    pub async fn with_slow_target(url: &str, keys: &str, limits: ServerLimits, files: TempDir) -> Self {
+        let text = format!("targets: [{{name: slow, system: kumomta, url: '{url}', timeout: 5m}}]\n");
+        let config = config::parse(&text, "postmeter.yaml", &Environment::default()).unwrap_or_else(|problems| panic!("{problems}"));
+        let target = Target::new(config.targets[0].clone(), poll::Limits::default()).unwrap();
+        Self::with_targets(vec![Arc::new(CollectedTarget::new(target))], keys, limits, files).await
+    }
+
     async fn with_targets(targets: Vec<Arc<CollectedTarget>>, keys: &str, limits: ServerLimits, files: TempDir) -> Self {
         let config = prometheus(keys, files.path()).unwrap_or_else(|problems| panic!("{problems}"));
         let telemetry = Arc::new(SelfTelemetry::quiet().unwrap());

@@ -4,8 +4,8 @@
 mod authority;
 mod common;
 mod credential;
+mod disconnected;
 mod flood;
-mod half_close;
 mod host;
 mod http2;
 mod limit;

@@ -26,7 +26,8 @@ impl Mapping<'_> {
         self.incomplete_rules.push(rule);
     }
 
-    /// Invalidates the points and omits the histograms that a rule may produce and that are not settled, because one of them lacks a series.
+    /// Invalidates the points and omits the histograms that a rule may produce and that are not settled, because one of them lacks a
+    /// series.
     pub(super) fn omit_points_of(&mut self, rule: &'static Rule, is_settled: impl Fn(&Point) -> bool) {
         let lacks = |point: &Point| rule.may_produce(point) && !is_settled(point);
         self.points.invalidate(lacks);

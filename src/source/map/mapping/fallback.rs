@@ -6,11 +6,11 @@ use crate::source::Rule;
 use std::collections::HashMap;
 
 impl Mapping<'_> {
-    /// Returns the points that earlier rules have produced, by identity: `true` if the value is valid. A fallback replaces only invalid ones,
-    /// and those that are 0 because their series are missing.
+    /// Returns the points that earlier rules have produced, by identity: `true` if the value is valid. A fallback replaces only invalid
+    /// ones, and those that are 0 because their series are missing.
     ///
-    /// In a window it replaces no invalid one, and none that an earlier rule has produced in another response of the window: the sum of a window
-    /// does not fall when the value is valid again, and that of the fallback may be larger.
+    /// In a window it replaces no invalid one, and none that an earlier rule has produced in another response of the window: the sum of a
+    /// window does not fall when the value is valid again, and that of the fallback may be larger.
     pub(super) fn earlier_points(&mut self, rule: &'static Rule) -> HashMap<u64, bool> {
         let histograms = self.snapshot.histograms.iter().filter(|(metric, ..)| *metric == rule.metric);
         let histograms = histograms.map(|(metric, attributes, _)| (identity_of_point(metric, attributes), true));

@@ -1,7 +1,7 @@
 //! Objects of WHM's responses.
 //!
-//! The derived readers of structs also accept a list, whose elements they take by position, and an object of which they know no member. Neither is
-//! a row of the expected kind.
+//! The derived readers of structs also accept a list, whose elements they take by position, and an object of which they know no member.
+//! Neither is a row of the expected kind.
 
 use serde::Deserialize;
 use serde::de::value::MapAccessDeserializer;

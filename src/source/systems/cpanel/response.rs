@@ -186,8 +186,8 @@ impl Metadata {
     }
 }
 
-/// A list of at most `MAX` rows. A row of two bytes takes hundreds of bytes of memory, so a longer list is rejected; so is one without any row
-/// of the expected kind, unless it is empty.
+/// A list of at most `MAX` rows. A row of two bytes takes hundreds of bytes of memory, so a longer list is rejected; so is one without any
+/// row of the expected kind, unless it is empty.
 #[derive(Debug)]
 pub struct BoundedRows<R, const MAX: usize> {
     /// The rows with at least one of the expected members.
