@@ -380,8 +380,10 @@ fn check_as_kumomta(json: String, originals: &[Series]) {
     match request.read(json.clone().into_bytes()) {
         Ok(families) => {
             assert_eq!(grammar::families(&families), expected, "{json}");
-            // Numbers that JSON does not have are null.
-            let nulls = json.matches("\"@\":null").count() as u64;
+            // Numbers that JSON does not have are null, except for a family without labels, which is null as a whole.
+            let has_labels =
+                |of: &Series| originals.iter().filter(|series| series.family == of.family).count() > 1 || !of.labels.is_empty();
+            let nulls = originals.iter().filter(|series| !finite(series) && has_labels(series)).count() as u64;
             let repairs: Vec<_> = (nulls > 0).then_some((Repair::Unreadable, nulls)).into_iter().collect();
             assert_eq!(families.repairs().iter().collect::<Vec<_>>(), repairs, "{json}");
         }

@@ -8,8 +8,8 @@
 use super::families::Label;
 use super::{Attributes, FamilyRef, Metric, Point, SampleRef, SelectedFamily, is_scope_label};
 use foldhash::quality::RandomState;
-use std::collections::HashMap;
 use std::collections::hash_map::Entry;
+use std::collections::{HashMap, HashSet};
 use std::hash::{BuildHasher, Hash, Hasher};
 use std::sync::LazyLock;
 
@@ -150,8 +150,15 @@ pub(crate) fn outdated(identities: &[u64], timestamps: impl Iterator<Item = Opti
     if repeated.is_empty() {
         return repeated;
     }
+    let timestamps: Vec<Option<i64>> = timestamps.collect();
+    if timestamps.iter().all(Option::is_none) {
+        return repeated;
+    }
+    let of_several: HashSet<u64, foldhash::fast::RandomState> =
+        repeated.iter().filter_map(|index| identities.get(*index).copied()).collect();
     let (mut newest, mut outdated) = (HashMap::new(), Vec::with_capacity(repeated.len()));
-    for (index, (identity, timestamp)) in identities.iter().zip(timestamps).enumerate() {
+    let samples = identities.iter().zip(timestamps).enumerate();
+    for (index, (identity, timestamp)) in samples.filter(|(_, (identity, _))| of_several.contains(identity)) {
         let sample = (timestamp.unwrap_or(i64::MAX), index);
         match newest.entry(identity) {
             Entry::Vacant(entry) => drop(entry.insert(sample)),

@@ -40,8 +40,10 @@ impl FamiliesBuilder<'_> {
 impl Families {
     /// Notes that a series of a family, or of an unknown one, is not readable, so that it may have any labels.
     pub fn note_unreadable_series(&mut self, family: Option<&str>) {
-        let is_stored = self.unknown_labels.len() < UNREADABLE_FAMILIES_MAX;
-        self.note_unknown(family.filter(|_| is_stored), None);
+        let is_stored = |family: &&str| {
+            self.unknown_labels.len() < UNREADABLE_FAMILIES_MAX || self.unknown_labels.iter().any(|known| known.is(Some(family), None))
+        };
+        self.note_unknown(family.filter(is_stored), None);
     }
 
     fn note_unknown(&mut self, family: Option<&str>, label: Option<&'static str>) {

@@ -45,7 +45,10 @@ pub(super) fn check(decoder: &mut Decoder<'_>, part: &Part, locations: &PartLoca
     for (request, location) in part.requests.iter().zip(&locations.requests).skip(1) {
         let series = request.reader.declared_series();
         let is_shared = |series: &PathSeries| of_first.iter().any(|other| other.family == series.family);
-        if !series.is_empty() && !of_first.is_empty() && !series.iter().any(is_shared) {
+        // Versions of an API may have other families, which the same rule reads.
+        let has_family_of = |rule: &Rule, series: &[PathSeries]| series.iter().any(|series| rule.reads(series.family));
+        let is_alternative = part.rules.iter().any(|rule| has_family_of(rule, of_first) && has_family_of(rule, series));
+        if !series.is_empty() && !of_first.is_empty() && !is_alternative && !series.iter().any(is_shared) {
             decoder.report(
                 location,
                 "has no family of the first request, and only one request of a part is sent; put it into a part of its own",
@@ -136,12 +139,23 @@ fn counts_again(a: &Rule, b: &Rule) -> bool {
         && a.with.len() == b.with.len()
         && a.with.iter().all(|fixed| b.with.contains(fixed))
         && same_shape(a) == same_shape(b)
+        && a.scale != 0.0
+        && b.scale != 0.0
+        && (has_labels_of(a, b) || has_labels_of(b, a))
         && !excludes(a, b)
         && !excludes(b, a)
 }
 
+/// Returns `true` if a rule has conditions on all labels on which the other has some. If each has one on another label, a series need not fulfil both.
+fn has_labels_of(a: &Rule, b: &Rule) -> bool {
+    b.when.iter().all(|(label, _)| a.when.iter().any(|(own, _)| own == label)) && (a.unlabelled || !b.unlabelled)
+}
+
 /// Returns `true` if a label has no value with which both rules take a series, by a condition of the first rule.
 fn excludes(a: &Rule, b: &Rule) -> bool {
+    if b.unlabelled && a.when.iter().any(|(_, value)| !value.is_empty()) {
+        return true;
+    }
     let values = |pairs: &'static [(&str, &str)], label| pairs.iter().filter(move |(name, _)| *name == label).map(|(_, value)| *value);
     a.when.iter().any(|(label, _)| {
         let meets = |value: &str| {

@@ -9,7 +9,6 @@ use crate::yaml::{self, Decoder, Item, NoReferences, Positions, Problem, Problem
 use parking_lot::Mutex;
 use std::collections::HashMap;
 use std::sync::LazyLock;
-use std::sync::atomic::{AtomicUsize, Ordering};
 
 /// The largest number of definitions that a process loads. Each one stays in memory.
 pub const DEFINITIONS_MAX: usize = 1000;
@@ -17,8 +16,8 @@ pub const DEFINITIONS_MAX: usize = 1000;
 /// The definitions that have been loaded, by their text.
 static LOADED: LazyLock<Mutex<HashMap<Box<str>, &'static Source>>> = LazyLock::new(Mutex::default);
 
-/// The number of definitions whose keys are valid, but contradict each other. Their texts are in memory, too.
-static CONTRADICTORY: AtomicUsize = AtomicUsize::new(0);
+/// The problems of definitions whose keys are valid, but contradict each other, by the name of the file and the text. Such texts stay in memory.
+static CONTRADICTORY: LazyLock<Mutex<HashMap<(Box<str>, Box<str>), Problems>>> = LazyLock::new(Mutex::default);
 
 /// Loads the definition in a text. Problems refer to the text by the name `file`. Equal texts are the same definition.
 ///
@@ -53,7 +52,12 @@ pub fn load(text: &str, file: &str) -> Result<&'static Source, Problems> {
     if let Some(source) = loaded.get(text) {
         return Ok(source);
     }
-    if loaded.len() + CONTRADICTORY.load(Ordering::Relaxed) >= DEFINITIONS_MAX {
+    let mut contradictory = CONTRADICTORY.lock();
+    let key = (file.into(), text.into());
+    if let Some(problems) = contradictory.get(&key) {
+        return Err(problems.clone());
+    }
+    if loaded.len() + contradictory.len() >= DEFINITIONS_MAX {
         let message = format!("{DEFINITIONS_MAX} versions of definitions have been loaded since the start; restart Postmeter to load more");
         return Err(Problems::of_file(file, None, message));
     }
@@ -64,7 +68,7 @@ pub fn load(text: &str, file: &str) -> Result<&'static Source, Problems> {
             Ok(source)
         }
         Err(problems) => {
-            CONTRADICTORY.fetch_add(1, Ordering::Relaxed);
+            contradictory.insert(key, problems.clone());
             Err(problems)
         }
     }

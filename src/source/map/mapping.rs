@@ -173,7 +173,9 @@ impl<'a> Mapping<'a> {
                 }
                 let now = self.context.now.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
                 if *n > (now + TIME_AHEAD_MAX).as_secs_f64() {
-                    value = Err(Repair::OutOfRange);
+                    self.trace(|trace| trace.point(index, &attributes, Some(Repair::OutOfRange)));
+                    self.repair(Repair::OutOfRange);
+                    continue;
                 }
             }
             if is_counted && let Ok(value) = value {

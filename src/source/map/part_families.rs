@@ -1,7 +1,7 @@
 //! The families of a part that its rules need, and the series that a rule takes.
 
 use super::selector::LabelConditions;
-use crate::model::{Families, FamilyRef, Repair, SampleRef};
+use crate::model::{Families, FamilyRef, FamilyType, Repair, SampleRef};
 use crate::source::pattern::{is_pattern, matches};
 use crate::source::{Part, Rule, Transform};
 use foldhash::fast::RandomState;
@@ -65,7 +65,8 @@ impl<'a> PartFamilies<'a> {
             lost.extend(page.unreadable_histograms().filter(|(family, _)| is_needed(family)));
             for family in page.iter() {
                 let name = family.name();
-                counts.extend(name.strip_suffix("_count").filter(|base| families.contains_key(*base)));
+                let is_untyped = family.kind() == FamilyType::Unknown && !families.contains_key(name);
+                counts.extend(name.strip_suffix("_count").filter(|base| is_untyped && families.contains_key(*base)));
                 if let Some(with_name) = families.get_mut(name).filter(|_| !patterns.contains(&name)) {
                     with_name.push(family);
                 }
@@ -106,8 +107,8 @@ impl<'a> PartFamilies<'a> {
 
     /// Returns the inconsistent histograms that a rule would take.
     pub(super) fn lost_series_of(&self, rule: &'static Rule) -> impl Iterator<Item = SampleRef<'a>> {
-        let conditions = LabelConditions::new(rule.when, rule.unless);
-        self.lost.iter().filter(move |(family, sample)| rule.reads(family) && conditions.accept(sample)).map(|(_, sample)| *sample)
+        let takes = taken_by(rule);
+        self.lost.iter().filter(move |(family, sample)| rule.reads(family) && takes(sample)).map(|(_, sample)| *sample)
     }
 
     /// Returns all series of the families with this name, or that match this pattern.
@@ -137,14 +138,20 @@ impl<'a> PartFamilies<'a> {
 
     /// Returns the series that a rule takes.
     pub(super) fn taken_by(&self, rule: &'static Rule) -> impl Iterator<Item = TakenSeries<'a>> {
-        let conditions = LabelConditions::new(rule.when, rule.unless);
+        let takes = taken_by(rule);
         let all = self.read_by(rule).flat_map(|family| {
             let name = family.name_identity();
             family.samples().map(move |sample| TakenSeries { family: name, sample })
         });
-        let has_label = |sample: &SampleRef<'_>| sample.labels().any(|(_, value)| !value.is_empty());
-        all.filter(move |series| conditions.accept(&series.sample) && !(rule.unlabelled && has_label(&series.sample)))
+        all.filter(move |series| takes(&series.sample))
     }
+}
+
+/// Returns a function that returns `true` for the samples that a rule takes, of the families that it reads.
+fn taken_by(rule: &'static Rule) -> impl Fn(&SampleRef<'_>) -> bool {
+    let conditions = LabelConditions::new(rule.when, rule.unless);
+    let has_label = |sample: &SampleRef<'_>| sample.labels().any(|(_, value)| !value.is_empty());
+    move |sample| conditions.accept(sample) && !(rule.unlabelled && has_label(sample))
 }
 
 fn is_pattern_among(families: &[&str]) -> bool {

@@ -47,7 +47,7 @@ impl Rule {
     pub(super) fn key(&self, part: &Part) -> u64 {
         let keys: Vec<_> = self.with.iter().map(|(attribute, value)| (attribute.key, *value)).collect();
         let from: Vec<_> = self.from.iter().map(|from| (from.attribute.key, from.labels, from.template, from.values, from.other)).collect();
-        let series = (part.name, self.families, self.when, self.unless);
+        let series = (part.name, self.families, self.when, self.unless, self.unlabelled);
         RULE_SEED.hash_one((series, self.metric.name, self.take, self.detail.is_some(), keys, from))
     }
 

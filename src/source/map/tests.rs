@@ -147,7 +147,7 @@ fn the_unit_of_a_time_is_converted() {
             ("age_ms 87400000", "mail.queue.oldest_age 0"),
             // The server's clock is not a day ahead: the number has another unit, or stands for no time.
             ("age_ms 87400001", "!out_of_range 1"),
-            ("age_ms{q=\"1\"} 900500;age_ms{q=\"2\"} 253402214400000", "!out_of_range 1"),
+            ("age_ms{q=\"1\"} 900500;age_ms{q=\"2\"} 253402214400000", "mail.queue.oldest_age 99.5; !out_of_range 1"),
             ("age_ms 0;age_ms{q=\"3\"} -62135596800000", ""),
         ],
     );

@@ -30,16 +30,19 @@ struct WindowState {
 }
 
 impl WindowSeries {
-    /// Stores the points that rules before a fallback have produced (`true`), and adds those that they produced in an earlier response of
-    /// the window.
-    pub(super) fn keep_provided(&mut self, window: SystemTime, fallback: &'static Rule, points: &mut HashMap<u64, bool>) {
+    /// Stores the valid points that rules before a fallback have produced, and adds those that they produced in an earlier response of the
+    /// window to `points`, as `true`.
+    pub(super) fn keep_provided(
+        &mut self,
+        window: SystemTime,
+        fallback: &'static Rule,
+        valid: impl Iterator<Item = u64>,
+        points: &mut HashMap<u64, bool>,
+    ) {
         let fallback = std::ptr::from_ref(fallback).addr();
         let provided = &mut self.state(window).provided;
-        for (point, _) in points.iter().filter(|(_, is_provided)| **is_provided) {
-            if provided.len() < STORED_MAX {
-                provided.insert((fallback, *point));
-            }
-        }
+        let room = STORED_MAX.saturating_sub(provided.len());
+        provided.extend(valid.take(room).map(|point| (fallback, point)));
         points.extend(provided.iter().filter(|(rule, _)| *rule == fallback).map(|(_, point)| (*point, true)));
     }
 

@@ -57,7 +57,7 @@ async fn an_invalid_value_makes_only_its_metric_unknown() {
         ("complaints 5", true, true, &[][..]),
         ("complaints NaN", false, true, &[&COMPLAINTS]),
         ("complaints -5", false, true, &[&COMPLAINTS]),
-        ("complaints{a=\"b\" 5", false, false, &[]),
+        ("complaints{a=\"b\" 5", false, false, &[&COMPLAINTS]),
     ] {
         let page = format!("# TYPE complaints counter\n{line}\n# TYPE other counter\nother_total 1\n");
         let reading = target(&Server::always(response("200 OK", page)).await.url()).reading().await;

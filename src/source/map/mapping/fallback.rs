@@ -16,7 +16,8 @@ impl Mapping<'_> {
         let histograms = histograms.map(|(metric, attributes, _)| (identity_of_point(metric, attributes), true));
         let mut earlier = self.points.reported(rule.metric, self.window.is_some()).chain(histograms).collect();
         if self.window.is_some() {
-            self.memory.window_series.keep_provided(self.context.window(), rule, &mut earlier);
+            let valid = self.points.reported(rule.metric, false).filter(|(_, is_valid)| *is_valid).map(|(point, _)| point);
+            self.memory.window_series.keep_provided(self.context.window(), rule, valid, &mut earlier);
         }
         earlier
     }

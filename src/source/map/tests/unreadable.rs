@@ -59,7 +59,7 @@ fn a_missing_series_is_not_zero_if_something_was_unreadable() {
             ("tries 5;c{e=\"c\" 7;c{e=\"final\"} 2", "!unreadable 1"),
             ("tries 5;c{e=\"final\" 2;c{e=\"c\"} 7", "!unreadable 1"),
             ("tries 5;z{e=\"c\" 7;c{e=\"c\"} 7;c{e=\"final\"} 2", "mail.complaints 7; mail.delivery.attempts 3; !unreadable 1"),
-            ("tries 5;{e=\"c\" 7;c{e=\"c\"} 7;c{e=\"final\"} 2", "!unreadable 1"),
+            ("tries 5;{e=\"c\" 7;c{e=\"c\"} 7;c{e=\"final\"} 2", "mail.complaints 7; mail.delivery.attempts 3; !unreadable 1"),
             ("tries 5;# TYPE c histogram;c_bucket{e=\"c\",le=\"1\"} 3;c_count{e=\"c\"} 2", "!inconsistent_histogram 1"),
             (
                 "tries 5;# TYPE h histogram;h_bucket{le=\"1\"} 3;h_count 2;# TYPE z gauge",
