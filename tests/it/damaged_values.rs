@@ -65,7 +65,11 @@ fn an_unreadable_line_does_not_count_as_zero() {
         ("additional\"} 12", "additional\"} 12x", (Some(11.0), None, None)),
         ("additional\"} 12", "additional\" 12", (Some(11.0), None, None)),
         // These are no series. A server may send them with each response.
-        ("exim_queue_frozen 4", "exim_queue_frozen 4\n</pre>\nmy-metric 5\n}\n2026-11-30 [warning] x", (Some(11.0), Some(62.0), Some(40.0))),
+        (
+            "exim_queue_frozen 4",
+            "exim_queue_frozen 4\n</pre>\nmy-metric 5\n}\n2026-11-30 [warning] x",
+            (Some(11.0), Some(62.0), Some(40.0)),
+        ),
         // These are lines of other families.
         ("exim_queue_frozen 4", "exim_queue_frozen 4\nexim_up x\nPHP Notice: undefined", (Some(11.0), Some(62.0), Some(40.0))),
     ] {

@@ -1,6 +1,7 @@
 //! Definitions whose keys are valid, and do not fit together.
 
 use super::problems;
+use crate::source::definition::load::DEFINITIONS_MAX;
 use crate::source::load;
 
 /// A definition with these series of a JSON document, from line 8, and these rules.
@@ -114,6 +115,7 @@ fn a_series_that_counts_twice_in_a_point_is_reported() {
         (of(", when: {a: x}"), of(", when: {a: x}, unless: {a: y}")),
         (of(", unless: {a: x}"), of(", unless: {a: y}")),
         (of(""), of(", scale: 2")),
+        (of(", unlabelled: true"), of("")),
         (of("").replace("family: sent", "families: [sent, other]"), of("")),
     ] {
         assert_eq!(problems(&rules(&first, &second)), [message], "{first} | {second}");
@@ -128,6 +130,10 @@ fn a_series_that_counts_twice_in_a_point_is_reported() {
         (of(", when: {a: x}"), of(", unless: {a: x}")),
         (of(", when: {a: [x, xx]}"), of(", unless: {a: 'x*'}")),
         (of(", take: count"), of(", take: sum")),
+        // A series need not have both labels.
+        (of(", when: {a: x}"), of(", when: {b: y}")),
+        (of(", unlabelled: true"), of(", when: {a: x}")),
+        (of(""), of(", scale: 0")),
     ] {
         let result = load(&rules(&first, &second), "f");
         assert!(result.is_ok(), "{first} | {second}: {}", result.err().map(|problems| problems.to_string()).unwrap_or_default());
@@ -180,6 +186,21 @@ fn an_alternative_request_with_other_families_is_reported() {
     assert!(load(&of("sent"), "f").is_ok());
     let message = "6:9: parts[0].requests[1]: has no family of the first request, and only one request of a part is sent; put it into a part of its own";
     assert_eq!(problems(&of("failed")), [message]);
+    let rule =
+        |families: &str| format!("    rules: [{{families: [{families}], metric: mail.bounces, attributes: {{mail.bounce.type: hard}}}}]\n");
+    assert!(load(&(of("failed") + &rule("failed, sent")), "f").is_ok(), "both are versions of one API");
+    assert_eq!(problems(&(of("failed") + &rule("failed"))), [message]);
+}
+
+#[test]
+fn a_refused_definition_that_is_read_again_does_not_use_up_the_limit() {
+    let text = json(&[QUEUE], &["family: abc, metric: mail.queue.depth, attributes: {mail.queue.state: queued}"], "");
+    let first = problems(&text);
+    assert_eq!(first.len(), 1, "{first:?}");
+    for _ in 0..2 * DEFINITIONS_MAX {
+        assert_eq!(problems(&text), first);
+    }
+    assert!(load(&text.replace("abc", "hub_queue"), "f").is_ok());
 }
 
 #[test]
