@@ -4,6 +4,7 @@
 //!
 //! `POSTMETER_BENCH_PROGRAM` is the path of another build of Postmeter to measure.
 #![allow(clippy::unwrap_used, missing_docs)]
+#![allow(clippy::disallowed_methods, reason = "there is no async runtime whose workers could be blocked")]
 
 mod common;
 #[path = "common/program.rs"]

@@ -2,11 +2,9 @@
 //!
 //! The modules follow the data:
 //!
-//! 1. [`poll`] requests a mail server's metrics; [`source`] parses the response (in a [`mod@format`]) and maps it to the canonical metrics
-//! of
+//! 1. [`poll`] requests a mail server's metrics; [`source`] parses the response (in a [`mod@format`]) and maps it to the canonical metrics of
 //!    [`model`].
-//! 2. [`telemetry`] passes the canonical metrics through the instruments of the target's `MeterProvider`; [`report`] adds start times and
-//! the
+//! 2. [`telemetry`] passes the canonical metrics through the instruments of the target's `MeterProvider`; [`report`] adds start times and the
 //!    ends of series.
 //! 3. [`delivery_log`] follows delivery logs, and [`receive`] accepts delivery records that mail systems send.
 //! 4. [`export`] pushes the result over OTLP and writes it as exposition formats, which [`serve`] serves.

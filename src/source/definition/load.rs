@@ -16,8 +16,11 @@ pub const DEFINITIONS_MAX: usize = 1000;
 /// The definitions that have been loaded, by their text.
 static LOADED: LazyLock<Mutex<HashMap<Box<str>, &'static Source>>> = LazyLock::new(Mutex::default);
 
-/// The problems of definitions whose keys are valid, but contradict each other, by the name of the file and the text. Such texts stay in memory.
-static CONTRADICTORY: LazyLock<Mutex<HashMap<(Box<str>, Box<str>), Problems>>> = LazyLock::new(Mutex::default);
+/// The name and the text of a file.
+type NamedText = (Box<str>, Box<str>);
+
+/// The problems of definitions whose keys are valid, but contradict each other. Such texts stay in memory.
+static CONTRADICTORY: LazyLock<Mutex<HashMap<NamedText, Problems>>> = LazyLock::new(Mutex::default);
 
 /// Loads the definition in a text. Problems refer to the text by the name `file`. Equal texts are the same definition.
 ///

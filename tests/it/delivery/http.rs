@@ -130,8 +130,11 @@ async fn the_next_run_sends_only_what_is_left_of_a_split_request() {
     assert!(request_files(&spool).is_empty());
 }
 
+/// The metric, the attributes and the time of a point.
+type PointKey = (String, Vec<(String, String)>, u64);
+
 /// The identity and the time of each point.
-fn points(requests: &[ExportMetricsServiceRequest]) -> Vec<(String, Vec<(String, String)>, u64)> {
+fn points(requests: &[ExportMetricsServiceRequest]) -> Vec<PointKey> {
     let of_server = flatten(requests).into_iter().filter(|point| matches!(point.metric.as_str(), "tick" | "filler"));
     of_server.map(|point| (point.metric, point.attributes, point.time)).collect()
 }

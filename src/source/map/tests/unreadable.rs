@@ -83,6 +83,8 @@ fn a_histogram_without_its_type_is_not_zero() {
             (LINES, "mail.complaints 0"),
             ("c_count 4;c 3", "mail.delivery.attempts 0; mail.complaints 3"),
             ("x_count 4", "mail.delivery.attempts 0; mail.complaints 0"),
+            // A family of its own.
+            ("# TYPE c_count gauge;c_count 4", "mail.delivery.attempts 0; mail.complaints 0"),
         ],
     );
 }
