@@ -149,6 +149,10 @@ impl<'a> Mapping<'a> {
             self.memory.summands.supersede(rule, |point| earlier.get(&point) == Some(&true));
         }
         if let Some(key) = rebased {
+            // A series that the first response has and that could not be read would count from zero in the next one.
+            if families.has_unknown_label_of(rule) && !self.memory.rebased.has(key) {
+                return self.omit_points_of(rule, |_| false);
+            }
             self.memory.rebased.start(key);
         }
         let mut series_taken = 0;

@@ -48,6 +48,11 @@ impl RebasedCounters {
         self.series = self.rules.values().map(|of_rule| of_rule.series.len()).sum();
     }
 
+    /// Returns `true` if a rule has been polled before.
+    pub(super) fn has(&self, rule: u64) -> bool {
+        self.rules.contains_key(&rule)
+    }
+
     /// Begins a poll of a rule.
     pub(super) fn start(&mut self, rule: u64) {
         self.rules.entry(rule).or_default().poll += 1;

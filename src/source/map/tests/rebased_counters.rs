@@ -31,6 +31,22 @@ fn a_fall_of_a_rebased_counter_adds_nothing() {
 }
 
 #[test]
+fn a_rebased_counter_begins_with_a_response_of_which_every_series_was_read() {
+    static RULES: &[Rule] = &[Rule::new(&["spam"], &SPAM_VERDICTS)
+        .from(&[AttributeSource::labels(&["v"], &SPAM_VERDICT).by_table(&[("s?", "spam")])])
+        .transform(Transform::Rebase)];
+    check(
+        RULES,
+        &[
+            ("spam{v=\"s1\"} 700;spam{v=\"s2\"} 700x;other 1", "!unreadable 1"),
+            ("spam{v=\"s1\"} 700;spam{v=\"s2\"} 700", "mail.spam.verdicts spam 1400"),
+            ("spam{v=\"s1\"} 701;spam{v=\"s2\"} 700x", "mail.spam.verdicts spam 1401; !unreadable 1"),
+            ("spam{v=\"s1\"} 702;spam{v=\"s2\"} 703", "mail.spam.verdicts spam 1405"),
+        ],
+    );
+}
+
+#[test]
 fn the_start_of_counters_that_outlast_restarts_does_not_move() {
     static REBASED: &[Rule] = &[Rule::new(&["c"], &COMPLAINTS).transform(Transform::Rebase)];
     static ACCUMULATED: &[Rule] = &[Rule::new(&["c"], &COMPLAINTS).transform(Transform::Accumulate)];
