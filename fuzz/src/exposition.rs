@@ -1,19 +1,15 @@
 //! Expositions: a page is valid, and is read back as it was written.
 
 use super::grammar::{self, Series};
-use super::{generators, validator};
+use super::{generators, kumomta_page, validator};
 use arbitrary::Unstructured;
 use postmeter::export::exposition::{Escaping, ExpositionWriter, Format, ReservedNames, Section, is_reserved, render, target_info};
 use postmeter::format::prometheus;
-use postmeter::model::{FamilyType, Repair, SelectedFamilies};
-use postmeter::source;
+use postmeter::model::{FamilyType, SelectedFamilies};
 use postmeter::telemetry::Identity;
 use serde_json::{Map, Value};
 use std::collections::HashSet;
 use std::sync::Arc;
-
-/// The longest family name that the reader for KumoMTA accepts.
-const KUMOMTA_NAME_BYTES_MAX: usize = 255;
 
 /// OpenMetrics without quoted names, which the validator does not support.
 const OPEN_METRICS: Format = Format::OpenMetrics(Escaping::Underscores);
@@ -80,7 +76,7 @@ pub fn check_page(native: Arc<SelectedFamilies>) {
             let mut found = json_series(&parsed);
             found.sort();
             assert_eq!(found, json_expected(&series), "{json}");
-            check_as_kumomta(json, &series);
+            kumomta_page::check(json, &series);
         }
     }
 }
@@ -211,7 +207,8 @@ fn without_forbidden_values(value: &str, kind: &str) -> String {
     format!("{pairs:?} sum {} count {count}", if is_counter { sum } else { "none" })
 }
 
-fn kind_of(series: &Series) -> FamilyType {
+/// The type of a series.
+pub fn kind_of(series: &Series) -> FamilyType {
     match series.kind.as_str() {
         "Counter" => FamilyType::Counter,
         "Gauge" => FamilyType::Gauge,
@@ -256,7 +253,8 @@ fn rename(labels: &mut [(String, String)], kind: &str) {
     labels.sort();
 }
 
-fn is_name(name: &str) -> bool {
+/// Returns true if every version of Prometheus supports the name of a metric.
+pub fn is_name(name: &str) -> bool {
     let good = |c: char| c.is_ascii_alphabetic() || c == '_' || c == ':';
     name.starts_with(good) && name.chars().all(|c| good(c) || c.is_ascii_digit())
 }
@@ -347,46 +345,4 @@ fn distribution(text: &str) -> String {
         .collect();
     let count = count.trim_start_matches("Some(").trim_end_matches(')');
     format!("{pairs:?} sum {} count {}", float(sum), float(count))
-}
-
-/// Checks the page with the reader of KumoMTA, whose format it has, for families without summaries and non-finite values.
-fn check_as_kumomta(json: String, originals: &[Series]) {
-    let names = |series: &Series| {
-        is_name(&series.family)
-            && series.family.len() <= KUMOMTA_NAME_BYTES_MAX
-            && !is_reserved(Format::Json, &series.family, kind_of(series))
-            && series.labels.iter().all(|(label, _)| is_name(label))
-    };
-    if !originals.iter().all(names) {
-        return;
-    }
-    let finite = |series: &&Series| !matches!(series.value.as_str(), "NaN" | "inf" | "-inf");
-    let mut expected: Vec<Series> = originals.iter().filter(|series| is_name(&series.family)).filter(finite).cloned().collect();
-    if expected.iter().any(|series| series.kind == "Summary") {
-        return;
-    }
-    for series in &mut expected {
-        if matches!(series.kind.as_str(), "Info" | "StateSet") {
-            series.kind = format!("{:?}", FamilyType::Gauge);
-        }
-        // JSON has no such sum.
-        for sum in [" sum NaN ", " sum inf ", " sum -inf "] {
-            series.value = series.value.replace(sum, " sum none ");
-        }
-    }
-    expected.sort();
-    let kumomta = source::by_name("kumomta").expect("a system");
-    let request = kumomta.required().requests.iter().find(|request| request.format == "json").expect("a JSON request");
-    match request.read(json.clone().into_bytes()) {
-        Ok(families) => {
-            assert_eq!(grammar::families(&families), expected, "{json}");
-            // Numbers that JSON does not have are null, except for a family without labels, which is null as a whole.
-            let has_labels =
-                |of: &Series| originals.iter().filter(|series| series.family == of.family).count() > 1 || !of.labels.is_empty();
-            let nulls = originals.iter().filter(|series| !finite(series) && has_labels(series)).count() as u64;
-            let repairs: Vec<_> = (nulls > 0).then_some((Repair::Unreadable, nulls)).into_iter().collect();
-            assert_eq!(families.repairs().iter().collect::<Vec<_>>(), repairs, "{json}");
-        }
-        Err(error) => assert!(expected.is_empty(), "{error}: {json}"),
-    }
 }

@@ -11,6 +11,7 @@ pub mod history;
 pub mod hooks;
 pub mod hostile;
 pub mod kumomta_names;
+pub mod kumomta_page;
 pub mod otlp;
 pub mod otlp_response;
 pub mod reader;

@@ -145,7 +145,7 @@ pub(super) fn repeated(identities: &[u64]) -> Vec<usize> {
 
 /// Chooses which of several samples of a series to drop: all but the newest, or all but the first if their timestamps are equal. Returns
 /// indices, ascending. `timestamps` are the explicit timestamps of the samples; one without it is the newest.
-pub(crate) fn outdated(identities: &[u64], timestamps: impl Iterator<Item = Option<i64>>) -> Vec<usize> {
+pub(crate) fn duplicates_to_drop(identities: &[u64], timestamps: impl Iterator<Item = Option<i64>>) -> Vec<usize> {
     let repeated = repeated(identities);
     if repeated.is_empty() {
         return repeated;
@@ -171,7 +171,7 @@ pub(crate) fn outdated(identities: &[u64], timestamps: impl Iterator<Item = Opti
 }
 
 /// Removes the elements with these indices, which are ascending.
-pub(crate) fn remove<T>(list: &mut Vec<T>, indices: &[usize]) {
+pub(crate) fn remove_indices<T>(list: &mut Vec<T>, indices: &[usize]) {
     let (mut indices, mut index) = (indices.iter().copied().peekable(), 0);
     list.retain(|_| {
         index += 1;

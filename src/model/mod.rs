@@ -46,7 +46,7 @@ pub use families::{
     is_plain_label_name, label_text,
 };
 pub use histogram::{Histogram, Summary};
-pub(crate) use identity::{identity_of_point, outdated, remove};
+pub(crate) use identity::{duplicates_to_drop, identity_of_point, remove_indices};
 pub use label_collision::LabelCollision;
 pub use measured_histogram::{MeasuredExemplar, MeasuredHistogram};
 pub use memory_budget::{MemoryBudget, MemoryReservation};

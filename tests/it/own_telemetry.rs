@@ -2,83 +2,31 @@
 #![allow(clippy::unwrap_used)]
 
 use crate::support::program::Program;
+use crate::support::telemetry_receiver::TelemetryReceiver;
 use crate::support::{ANY, Described, http_client, postmeter, wait_until, wait_until_async};
-use opentelemetry_proto::tonic::collector::logs::v1::logs_service_server::{LogsService, LogsServiceServer};
-use opentelemetry_proto::tonic::collector::logs::v1::{ExportLogsServiceRequest, ExportLogsServiceResponse};
-use opentelemetry_proto::tonic::collector::metrics::v1::metrics_service_server::{MetricsService, MetricsServiceServer};
-use opentelemetry_proto::tonic::collector::metrics::v1::{ExportMetricsServiceRequest, ExportMetricsServiceResponse};
-use opentelemetry_proto::tonic::collector::trace::v1::trace_service_server::{TraceService, TraceServiceServer};
-use opentelemetry_proto::tonic::collector::trace::v1::{ExportTraceServiceRequest, ExportTraceServiceResponse};
 use opentelemetry_proto::tonic::metrics::v1::{AggregationTemporality, metric};
 use postmeter::simulate::{self, Options, SimulatedServer, System};
 use std::collections::BTreeSet;
-use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
-use tonic::codec::CompressionEncoding;
-use tonic::transport::Server;
-use tonic::transport::server::TcpIncoming;
-use tonic::{Request, Response, Status};
 
 const TIMEOUT: Duration = Duration::from_secs(20);
 
-/// A receiver that remembers the names of everything that arrives, as `kind name`.
-#[derive(Clone, Default)]
-struct Receiver(Arc<Mutex<BTreeSet<String>>>);
-
-impl Receiver {
-    fn add(&self, kind: &str, name: &str) {
-        self.0.lock().unwrap().insert(format!("{kind} {name}"));
-    }
-
-    fn has(&self, name: &str) -> bool {
-        self.0.lock().unwrap().iter().any(|received| received.contains(name))
-    }
-}
-
-#[tonic::async_trait]
-impl TraceService for Receiver {
-    async fn export(&self, request: Request<ExportTraceServiceRequest>) -> Result<Response<ExportTraceServiceResponse>, Status> {
-        for resource in request.into_inner().resource_spans {
-            self.add("resource", &format!("{:?}", resource.resource));
-            resource.scope_spans.iter().flat_map(|scope| &scope.spans).for_each(|span| self.add("span", &span.name));
-        }
-        Ok(Response::new(Default::default()))
-    }
-}
-
-#[tonic::async_trait]
-impl LogsService for Receiver {
-    async fn export(&self, request: Request<ExportLogsServiceRequest>) -> Result<Response<ExportLogsServiceResponse>, Status> {
-        let resources = request.into_inner().resource_logs;
-        let records = resources.iter().flat_map(|resource| &resource.scope_logs).flat_map(|scope| &scope.log_records);
-        records.for_each(|record| self.add("log", &format!("{:?}", record.body)));
-        Ok(Response::new(Default::default()))
-    }
-}
-
-#[tonic::async_trait]
-impl MetricsService for Receiver {
-    async fn export(&self, request: Request<ExportMetricsServiceRequest>) -> Result<Response<ExportMetricsServiceResponse>, Status> {
-        let resources = request.into_inner().resource_metrics;
-        let metrics = resources.iter().flat_map(|resource| &resource.scope_metrics).flat_map(|scope| &scope.metrics);
-        metrics.for_each(|metric| self.add("metric", &metric.name));
-        Ok(Response::new(Default::default()))
-    }
+/// The names of everything that arrived, as `kind name`.
+fn names(receiver: &TelemetryReceiver) -> BTreeSet<String> {
+    let resources = receiver.resources().into_iter().map(|resource| format!("resource {resource:?}"));
+    let spans = receiver.spans().into_iter().map(|span| format!("span {}", span.name));
+    let records = receiver.log_records().into_iter().map(|record| format!("log {:?}", record.body));
+    let metrics = receiver.metrics().into_iter().map(|metric| format!("metric {}", metric.name));
+    resources.chain(spans).chain(records).chain(metrics).collect()
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn traces_logs_and_metrics_are_pushed_and_flushed_at_shutdown() {
-    let receiver = Receiver::default();
-    let incoming = TcpIncoming::bind(ANY).unwrap();
-    let url = format!("http://{}", incoming.local_addr().unwrap());
-    let server = Server::builder()
-        .add_service(TraceServiceServer::new(receiver.clone()).accept_compressed(CompressionEncoding::Gzip))
-        .add_service(LogsServiceServer::new(receiver.clone()).accept_compressed(CompressionEncoding::Gzip))
-        .add_service(MetricsServiceServer::new(receiver.clone()).accept_compressed(CompressionEncoding::Gzip))
-        .serve_with_incoming(incoming);
-    let server = tokio::spawn(server);
+    let receiver = TelemetryReceiver::start();
+    let url = receiver.url();
+    let has = |name: &str| names(&receiver).iter().any(|received| received.contains(name));
     let ceymail = SimulatedServer::start(System::Ceymail, ANY, Options::default()).await.unwrap();
 
     let folder = tempfile::tempdir().unwrap();
@@ -92,14 +40,13 @@ async fn traces_logs_and_metrics_are_pushed_and_flushed_at_shutdown() {
     let mut command = postmeter();
     command.env("OTEL_SERVICE_NAME", "our-postmeter");
     let program = Program::spawn_command(command, &file, &[]);
-    let is_pushed = || receiver.has("metric mail.up") && receiver.has("metric postmeter.build_info");
-    wait_until(is_pushed, TIMEOUT, Described(|| format!("metrics arrive: {:?}", receiver.0.lock().unwrap()))).await;
+    let is_pushed = || has("metric mail.up") && has("metric postmeter.build_info");
+    wait_until(is_pushed, TIMEOUT, Described(|| format!("metrics arrive: {:?}", names(&receiver)))).await;
     tokio::task::spawn_blocking(move || program.end()).await.unwrap();
     for name in ["span poll", "span export", "our-postmeter", "started", "stopping", "metric otel.sdk.exporter.metric_data_point.exported"]
     {
-        assert!(receiver.has(name), "{name}: {:?}", receiver.0.lock().unwrap());
+        assert!(has(name), "{name}: {:?}", names(&receiver));
     }
-    server.abort();
     ceymail.shutdown().await;
 }
 

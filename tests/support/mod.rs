@@ -11,6 +11,7 @@ pub mod process_memory;
 pub mod program;
 pub mod raw_receiver;
 pub mod spool;
+pub mod telemetry_receiver;
 pub mod thread_log;
 mod wait;
 

@@ -300,11 +300,8 @@ impl ExportQueue {
         let (spooled, lost): (Vec<_>, Vec<_>) = self.requests().drain().into_iter().partition(QueuedRequest::is_spooled);
         let endpoint = &self.endpoint;
         if let (Some(spool), false) = (&self.spool, spooled.is_empty()) {
-            for request in &spooled {
-                if let Some(remaining) = request.remaining() {
-                    let (key, points, queued_at) = (request.key, remaining.points, request.queued_at);
-                    spool.replace(SpoolEntry { key, points, queued_at, body: remaining.body }).await;
-                }
+            for remaining in spooled.iter().filter_map(QueuedRequest::remaining) {
+                spool.replace(remaining).await;
             }
             let path = spool.path().display();
             info!(endpoint, requests = spooled.len(), %path, "unsent metrics stay in the spool until the next start");

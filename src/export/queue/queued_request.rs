@@ -1,7 +1,7 @@
 //! A request in the export queue, with its identity, its storage and its age.
 
 use super::request_exporter::ExportRequest;
-use super::request_file::disk_bytes;
+use super::request_file::{SpoolEntry, disk_bytes};
 use crate::export::request_body::RequestBody;
 use crate::model::unix_nanos;
 use bytes::Bytes;
@@ -96,12 +96,13 @@ impl QueuedRequest {
         }
     }
 
-    /// The remaining parts as one request, if others were removed.
-    pub(super) fn remaining(&self) -> Option<ExportRequest> {
+    /// The remaining parts as one entry of the spool, if others were removed.
+    pub(super) fn remaining(&self) -> Option<SpoolEntry> {
         let compression = self.parts.front().filter(|_| self.has_removed_parts)?.body.compression;
         // Protobuf: the fields of messages in a row are those of one message.
         let parts: Result<Vec<Bytes>, _> = self.parts.iter().map(|part| part.body.decompressed()).collect();
-        Some(ExportRequest { body: RequestBody::compressed(parts.ok()?.concat().into(), compression), points: self.points })
+        let body = RequestBody::compressed(parts.ok()?.concat().into(), compression);
+        Some(SpoolEntry { key: self.key, points: self.points, queued_at: self.queued_at, body })
     }
 
     pub(crate) const fn is_spooled(&self) -> bool {

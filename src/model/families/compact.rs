@@ -103,7 +103,7 @@ impl Families {
             + self.unreadable_labels.capacity() * size_of::<Label>()
             + self.timestamps.capacity() * size_of::<(u32, i64)>()
             + self.unreadable_reasons_bytes()
-            + self.unknown_labels_bytes()
+            + self.unknown_series_bytes()
             + self.extras.memory_bytes();
         let histograms: usize = self.histograms.iter().map(|h| (h.bounds.capacity() + h.cumulative.capacity()) * 8).sum();
         let summaries: usize = self.summaries.iter().map(|s| s.quantiles.capacity() * 16).sum();

@@ -19,7 +19,7 @@ mod page_edge;
 mod repeated;
 mod sample;
 mod text;
-mod unknown_label;
+mod unknown_series;
 mod unreadable_reason;
 
 pub use builder::{FamiliesBuilder, LABEL_VALUE_BYTES_MAX, LABELS_PER_SERIES_MAX};
@@ -39,7 +39,7 @@ use super::{Histogram, LimitExceeded, READING_LIMITS, ReadingLimits, Repair, Rep
 use body::Body;
 use sample::Sample;
 use std::ops::Range;
-use unknown_label::UnknownLabel;
+use unknown_series::UnknownSeries;
 use unreadable_reason::UnreadableReason;
 
 /// The type of a family.
@@ -133,7 +133,7 @@ pub struct Families {
     /// The reasons why values of families are not known.
     unreadable_reasons: Vec<UnreadableReason>,
     /// The labels of which a series has an unknown value.
-    unknown_labels: Vec<UnknownLabel>,
+    unknown_series: Vec<UnknownSeries>,
     /// No family has two series with the same labels. If false, it may have.
     are_series_unique: bool,
     /// Exemplars and start times, which few series have.

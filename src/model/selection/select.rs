@@ -2,7 +2,7 @@
 
 use super::slice::{FamilySlice, FamilySlices};
 use super::{FamilySelection, SelectedFamilies};
-use crate::model::identity::outdated;
+use crate::model::identity::duplicates_to_drop;
 use crate::model::{Families, FamilyType, Repair};
 use smallvec::SmallVec;
 
@@ -138,7 +138,7 @@ fn without_newest(bodies: &[Families], family: &FamilySlices, identities: &[u64]
         let selected = samples.filter(|(index, _)| !slice.is_dropped(*index));
         selected.map(|(_, sample)| sample.timestamp())
     });
-    outdated(identities, timestamps)
+    duplicates_to_drop(identities, timestamps)
 }
 
 /// The reason why a number is not a valid value of a family of this type.

@@ -15,7 +15,9 @@ use super::counter_memory::CounterMemory;
 use super::part_families::{PartFamilies, TakenSeries};
 use super::points::{Addend, Points};
 use super::{Context, Omission, Trace};
-use crate::model::{Attributes, Kind, Metric, Point, Repair, Snapshot, Value, identity_of_point, outdated, remove, scale};
+use crate::model::{
+    Attributes, Kind, Metric, Point, Repair, Snapshot, Value, duplicates_to_drop, identity_of_point, remove_indices, scale,
+};
 use crate::source::{Part, Rule, Source, Take, Transform};
 use std::collections::HashSet;
 use std::time::{Duration, SystemTime};
@@ -127,13 +129,13 @@ impl<'a> Mapping<'a> {
         // Most rules take one series.
         if found.len() > 1 && !families.are_series_unique() {
             let identities: Vec<u64> = found.iter().map(TakenSeries::identity).collect();
-            let outdated = outdated(&identities, found.iter().map(|series| series.sample.timestamp()));
+            let outdated = duplicates_to_drop(&identities, found.iter().map(|series| series.sample.timestamp()));
             for index in &outdated {
                 if self.duplicates.insert((families.part.name, identities[*index])) {
                     self.snapshot.repairs.count(Repair::DuplicateSeries);
                 }
             }
-            remove(&mut found, &outdated);
+            remove_indices(&mut found, &outdated);
         }
         self.trace(|trace| found.iter().for_each(|series| trace.series(series.identity(), &series.sample)));
         found.into_iter().chain(unlisted.into_iter().flatten())
@@ -150,7 +152,7 @@ impl<'a> Mapping<'a> {
         }
         if let Some(key) = rebased {
             // A series that the first response has and that could not be read would count from zero in the next one.
-            if families.has_unknown_label_of(rule) && !self.memory.rebased.has(key) {
+            if families.has_unknown_series_of(rule) && !self.memory.rebased.has(key) {
                 return self.omit_points_of(rule, |_| false);
             }
             self.memory.rebased.start(key);
@@ -223,7 +225,7 @@ impl<'a> Mapping<'a> {
             self.invalidate_partial_sums(rule, families);
         }
         // A rebased total has the last value of a series that is missing.
-        if rule.transform != Transform::Rebase && families.has_unknown_label_of(rule) {
+        if rule.transform != Transform::Rebase && families.has_unknown_series_of(rule) {
             let is_settled = |point: &Point| earlier.as_ref().is_some_and(|earlier| earlier.get(&point.identity()) == Some(&true));
             self.omit_points_of(rule, is_settled);
         }

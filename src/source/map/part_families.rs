@@ -19,7 +19,7 @@ pub(super) struct PartFamilies<'a> {
     lost: Vec<(&'a str, SampleRef<'a>)>,
     /// The labels of which a series has an unknown value, each with its family. Without a label, any is unknown; without a family, it may
     /// be one of any family.
-    unknown_labels: Vec<(Option<&'a str>, Option<&'static str>)>,
+    unknown_series: Vec<(Option<&'a str>, Option<&'static str>)>,
     /// `true` if something could not be read, and its family is unknown.
     has_unreadable: bool,
     /// `true` if the value NaN stands for one that the reader has counted as unreadable.
@@ -50,13 +50,13 @@ impl<'a> PartFamilies<'a> {
         let mut families: HashMap<_, Vec<FamilyRef<'a>>, _> = names.map(|name| (name, Vec::new())).collect();
         let patterns: Vec<&'static str> = families.keys().copied().filter(|name| is_pattern(name)).collect();
         let (mut contradicted, mut lost, mut has_unreadable) = (HashSet::new(), Vec::new(), false);
-        let (mut unknown_labels, mut counts) = (Vec::new(), Vec::new());
+        let (mut unknown_series, mut counts) = (Vec::new(), Vec::new());
         let (mut pages, mut has_counted_nan) = (0, false);
         let mut are_series_unique = true;
         for (_, page) in read.iter().filter(|(other, _)| other.name == part.name) {
             pages += 1;
             are_series_unique &= pages == 1 && page.are_series_unique();
-            unknown_labels.extend(page.unknown_labels());
+            unknown_series.extend(page.unknown_series());
             has_unreadable |=
                 [Repair::Unreadable, Repair::TooManyLabels, Repair::Forged].iter().any(|repair| page.repairs().get(*repair) > 0);
             has_counted_nan |= page.has_unknown_values();
@@ -77,7 +77,7 @@ impl<'a> PartFamilies<'a> {
         }
         // Without its TYPE line, a histogram is not read as one.
         contradicted.extend(counts.into_iter().filter(|base| families.get(*base).is_some_and(Vec::is_empty)));
-        Self { part, families, contradicted, lost, unknown_labels, has_unreadable, has_counted_nan, are_series_unique }
+        Self { part, families, contradicted, lost, unknown_series, has_unreadable, has_counted_nan, are_series_unique }
     }
 
     /// Returns `true` if the reader of the response has counted the values that are NaN.
@@ -92,11 +92,11 @@ impl<'a> PartFamilies<'a> {
 
     /// Returns `true` if a series that was not readable may belong to any point of the rule, because the rule depends on a label of which
     /// it has an unknown value, or because none of its labels is known.
-    pub(super) fn has_unknown_label_of(&self, rule: &Rule) -> bool {
+    pub(super) fn has_unknown_series_of(&self, rule: &Rule) -> bool {
         let is_unknown = |(family, label): &(Option<&str>, Option<&str>)| {
             family.is_none_or(|family| rule.reads(family)) && label.is_none_or(|label| rule.depends_on(label))
         };
-        self.unknown_labels.iter().any(is_unknown)
+        self.unknown_series.iter().any(is_unknown)
     }
 
     /// Returns `true` if an inconsistent histogram that the rule may take was dropped, and its labels are unknown.

@@ -38,7 +38,7 @@ fn an_unknown_label_makes_those_series_unknown_that_have_the_others() {
     let members = || each("m", "$[*]", &[("q", "@key"), ("d", "$.d")], path("$.n"));
     check(vec![members()], &[(r#"{"a":{"d":"x","n":1},"b":{"d":{},"n":2}}"#, &["m{d=x,q=a} 1", "m{q=b} NaN"])]);
     let families = read(leak(vec![rows()]), r#"{"rows":[{"q":"a","d":{},"n":4},{"q":"b","d":[],"n":4}]}"#).unwrap();
-    assert_eq!(families.unknown_labels().collect::<Vec<_>>(), [(Some("m"), Some("d"))]);
+    assert_eq!(families.unknown_series().collect::<Vec<_>>(), [(Some("m"), Some("d"))]);
     // Too many of them: all are unknown.
     let many: Vec<String> = (0..combined::PARTIAL_MAX + 1).map(|n| format!(r#"{{"q":"{n}","d":{{}},"n":1}}"#)).collect();
     let body = format!(r#"{{"rows":[{{"q":"a","d":"x","n":1}},{}]}}"#, many.join(","));
@@ -86,7 +86,7 @@ fn null_or_a_single_value_in_place_of_a_list_makes_its_family_unknown() {
         let families = read(all(), &format!(r#"{{"v":1,"rows":{value}}}"#)).unwrap();
         assert_eq!(text(&families), ["v{} 1"], "{value}");
         assert_eq!(families.repairs().iter().collect::<Vec<_>>(), [(Repair::Unreadable, 1)], "{value}");
-        assert_eq!(families.unknown_labels().collect::<Vec<_>>(), [(Some("m"), None)], "{value}");
+        assert_eq!(families.unknown_series().collect::<Vec<_>>(), [(Some("m"), None)], "{value}");
         assert_eq!(families.unreadable_reason("m"), Some(format!("one of its lists is {found}").as_str()));
         assert!(read(leak(vec![rows()]), &format!(r#"{{"rows":{value}}}"#)).is_err(), "no other value: {value}");
     }
@@ -95,7 +95,7 @@ fn null_or_a_single_value_in_place_of_a_list_makes_its_family_unknown() {
     {
         let families = read(all(), body).unwrap();
         assert_eq!(text(&families), expected, "{body}");
-        assert!(families.repairs().iter().next().is_none() && families.unknown_labels().next().is_none(), "{body}");
+        assert!(families.repairs().iter().next().is_none() && families.unknown_series().next().is_none(), "{body}");
     }
 }
 

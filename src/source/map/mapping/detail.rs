@@ -40,7 +40,7 @@ impl Mapping<'_> {
         }
         let total: f64 = totals.iter().map(|total| if let TakenSum::Known(total) = total { *total } else { f64::NAN }).sum();
         let mut invalid = Vec::new();
-        let are_unknown = families.has_unknown_label_of(rule);
+        let are_unknown = families.has_unknown_series_of(rule);
         let values = series.filter(|_| !are_unknown).enumerate().filter_map(|(index, TakenSeries { sample, .. })| {
             let value = taken(rule.take, sample.value()).and_then(|value| self.number(rule.metric, value));
             invalid.extend(value.err());

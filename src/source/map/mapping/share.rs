@@ -1,7 +1,7 @@
 //! Utilization: 1 minus the share of a counter's increase in the increase of another counter.
 
 use super::{Mapping, is_counter_value};
-use crate::model::{Attributes, SampleRef, outdated, remove};
+use crate::model::{Attributes, SampleRef, duplicates_to_drop, remove_indices};
 use crate::source::Rule;
 use crate::source::map::Omission;
 use crate::source::map::counter_memory::ShareValues;
@@ -46,7 +46,7 @@ fn sum_of_whole(rule: &'static Rule, whole: &str, families: &PartFamilies<'_>) -
     let is_accepted = |sample: &SampleRef<'_>| is_own || rule.accepts_labels_of(sample);
     let mut samples: Vec<_> = families.named(whole).filter(is_accepted).collect();
     let identities: Vec<u64> = samples.iter().map(SampleRef::prometheus_identity).collect();
-    let outdated = outdated(&identities, samples.iter().map(SampleRef::timestamp));
-    remove(&mut samples, &outdated);
+    let outdated = duplicates_to_drop(&identities, samples.iter().map(SampleRef::timestamp));
+    remove_indices(&mut samples, &outdated);
     Some((sum(&samples)?, samples.len()))
 }
