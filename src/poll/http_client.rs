@@ -115,8 +115,8 @@ impl HttpClient {
         Ok(ResponseBody { bytes, declared })
     }
 
-    /// Sends one request within the rate budget. If the server had closed a reused connection, the request is sent again, as often as there were
-    /// requests whose connections may be reused. The status of the response is not checked.
+    /// Sends one request within the rate budget. If the server had closed a reused connection, the request is sent again, as often as
+    /// there were requests whose connections may be reused. The status of the response is not checked.
     pub(super) async fn open(
         &self,
         part: &Part,
