@@ -16,6 +16,39 @@ pub(super) struct Unit {
     pub end: usize,
 }
 
+/// The characters that may be decoded in the search for a secret in any text.
+const DECODED_CHARS_MIN: usize = 512 * 1024;
+/// The characters that may be decoded in addition, for each byte of the text. Half as many were enough for all responses of real servers.
+const DECODED_CHARS_PER_BYTE: usize = 128;
+/// The characters of all decodings of one text.
+const KEPT_CHARS_MAX: usize = 2 * 1024 * 1024;
+
+/// The number of characters that may still be decoded.
+#[derive(Debug)]
+pub(super) struct DecodingBudget {
+    chars: usize,
+    kept_chars_max: usize,
+}
+
+impl DecodingBudget {
+    /// For text of the operator.
+    pub(super) const fn unlimited() -> Self {
+        Self { chars: usize::MAX, kept_chars_max: usize::MAX }
+    }
+
+    /// For a text that anybody may have written.
+    pub(super) fn of_text(text: &str) -> Self {
+        let chars = DECODED_CHARS_MIN.saturating_add(text.len().saturating_mul(DECODED_CHARS_PER_BYTE));
+        Self { chars, kept_chars_max: KEPT_CHARS_MAX.max(text.len()) }
+    }
+
+    /// Takes characters, or returns `None` if not enough are left.
+    pub(super) fn spend(&mut self, chars: usize) -> Option<()> {
+        self.chars = self.chars.checked_sub(chars)?;
+        Some(())
+    }
+}
+
 /// The characters of a text without decoding.
 fn units(text: &str) -> Vec<Unit> {
     text.char_indices().map(|(start, ch)| Unit { ch, start, end: start + ch.len_utf8() }).collect()
@@ -30,42 +63,57 @@ const UNENDED_DECODINGS_MAX: usize = 64;
 
 /// The text itself and all of its possible decodings, also nested ones: percent, HTML and backslash escapes, each alone and all together,
 /// because an escape of one encoding may be plain text in another. Character references of HTML without a semicolon are decoded last, in
-/// further decodings, because they may be plain text.
-pub(super) fn decodings(text: &str) -> Vec<Vec<Unit>> {
-    let mut seen: HashSet<String> = HashSet::from([text.to_owned()]);
-    let mut decodings = vec![units(text)];
-    add_nested(&mut decodings, 0, DECODINGS_MAX, &mut seen);
-    let complete = decodings.len();
+/// further decodings, because they may be plain text. `None` if the budget is too small for them.
+pub(super) fn decodings(text: &str, budget: &mut DecodingBudget) -> Option<Vec<Vec<Unit>>> {
+    let first = units(text);
+    budget.spend(first.len())?;
+    let mut decodings = Decodings { kept_chars: first.len(), seen: HashSet::from([text.to_owned()]), all: vec![first], budget };
+    decodings.add_nested(0, DECODINGS_MAX)?;
+    let complete = decodings.all.len();
     for at in 0..complete {
-        let Some(decoded) = decode(&decodings[at], &['&'], Ending::Any) else { continue };
-        if decodings.len() < complete + UNENDED_DECODINGS_MAX && insert(&mut seen, &decoded) {
-            decodings.push(decoded);
-        }
+        decodings.add(at, &['&'], Ending::Any, complete + UNENDED_DECODINGS_MAX)?;
     }
-    add_nested(&mut decodings, complete, complete + UNENDED_DECODINGS_MAX, &mut seen);
-    decodings
+    decodings.add_nested(complete, complete + UNENDED_DECODINGS_MAX)?;
+    Some(decodings.all)
 }
 
-/// Adds the decodings of those from this position on, also nested ones, up to a number of decodings.
-fn add_nested(decodings: &mut Vec<Vec<Unit>>, mut begin: usize, len_max: usize, seen: &mut HashSet<String>) {
-    const MARKS: [&[char]; 4] = [&['%', '&', '\\'], &['%'], &['&'], &['\\']];
-    for _ in 0..LEVELS_MAX {
-        let end = decodings.len();
-        for at in begin..end {
-            for marks in MARKS {
-                let Some(decoded) = decode(&decodings[at], marks, Ending::Semicolon) else { continue };
-                if decodings.len() < len_max && insert(seen, &decoded) {
-                    decodings.push(decoded);
+/// The decodings of a text that are known so far.
+struct Decodings<'a> {
+    all: Vec<Vec<Unit>>,
+    seen: HashSet<String>,
+    kept_chars: usize,
+    budget: &'a mut DecodingBudget,
+}
+
+impl Decodings<'_> {
+    /// Adds the decodings of those from this position on, also nested ones, up to a number of decodings.
+    fn add_nested(&mut self, mut begin: usize, len_max: usize) -> Option<()> {
+        const MARKS: [&[char]; 4] = [&['%', '&', '\\'], &['%'], &['&'], &['\\']];
+        for _ in 0..LEVELS_MAX {
+            let end = self.all.len();
+            for at in begin..end {
+                for marks in MARKS {
+                    self.add(at, marks, Ending::Semicolon, len_max)?;
                 }
             }
+            begin = end;
         }
-        begin = end;
+        Some(())
     }
-}
 
-/// Returns `false` if the decoded text is known.
-fn insert(seen: &mut HashSet<String>, decoded: &[Unit]) -> bool {
-    seen.insert(decoded.iter().map(|unit| unit.ch).collect())
+    /// Adds the decoding of the one at this position, if it is new, up to a number of decodings.
+    fn add(&mut self, at: usize, marks: &[char], ending: Ending, len_max: usize) -> Option<()> {
+        if self.all.len() >= len_max {
+            return Some(());
+        }
+        let Some(decoded) = self.all.get(at).and_then(|units| decode(units, marks, ending)) else { return Some(()) };
+        self.budget.spend(decoded.len())?;
+        if self.seen.insert(decoded.iter().map(|unit| unit.ch).collect()) {
+            self.kept_chars += decoded.len();
+            self.all.push(decoded);
+        }
+        (self.kept_chars <= self.budget.kept_chars_max).then_some(())
+    }
 }
 
 /// The end of a character reference of HTML.
@@ -247,7 +295,10 @@ mod tests {
     #[test]
     fn a_reference_without_a_semicolon_is_another_decoding() {
         let decoded = |text: &str| -> Vec<String> {
-            let texts = decodings(text).into_iter().map(|units| units.into_iter().map(|unit| unit.ch).collect());
+            let texts = decodings(text, &mut DecodingBudget::unlimited())
+                .unwrap_or_default()
+                .into_iter()
+                .map(|units| units.into_iter().map(|unit| unit.ch).collect());
             texts.collect()
         };
         for (text, expected) in [

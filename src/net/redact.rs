@@ -14,11 +14,14 @@
 //!
 //! Responses are truncated before they are quoted, so the beginning of a secret before a cut is redacted as well.
 
-use super::encodings::{Unit, cut_escape, decodings};
+mod search;
+
+use super::encodings::{DecodingBudget, Unit, decodings};
 use super::{hex, is_unprintable};
 use base64::engine::general_purpose::{GeneralPurpose, GeneralPurposeConfig, STANDARD, STANDARD_NO_PAD, URL_SAFE_NO_PAD};
 use base64::engine::{DecodePaddingMode, Engine};
 use http::HeaderValue;
+use search::Search;
 
 /// Shorter secrets are not searched for, because they would match unrelated text.
 const SECRET_CHARS_MIN: usize = 4;
@@ -70,7 +73,7 @@ impl Redactor {
                 secrets.push(whole.to_owned());
             }
             // Of a cookie, the server may repeat the value without its name, and as it was before it was encoded.
-            for decoded in value.split_once('=').iter().flat_map(|(_, cookie)| decodings(cookie)) {
+            for decoded in value.split_once('=').iter().flat_map(|(_, cookie)| decodings_of_secret(cookie)) {
                 secrets.push(decoded.iter().map(|unit| unit.ch).collect());
             }
         }
@@ -100,12 +103,12 @@ impl Redactor {
         Self(needles)
     }
 
-    /// Replaces the secrets in a text.
+    /// Replaces the secrets in a text. A text that has too many decodings to search them all is replaced as a whole.
     pub fn redact(&self, text: &mut String) {
         if self.0.is_empty() {
             return;
         }
-        let mut spans = self.spans(text, 0);
+        let Some(mut spans) = Search::run(&self.0, text) else { return HIDDEN.clone_into(text) };
         spans.sort_unstable();
         // Ranges that overlap are merged. They are replaced from the end, so that earlier positions remain valid.
         let mut merged: Vec<(usize, usize)> = Vec::new();
@@ -126,62 +129,6 @@ impl Redactor {
         self.redact(&mut text);
         text
     }
-
-    /// The byte ranges of the text that contain a secret in any encoding.
-    fn spans(&self, text: &str, base64_depth: usize) -> Vec<(usize, usize)> {
-        let mut spans = Vec::new();
-        for units in decodings(text) {
-            self.find(&units, &mut spans);
-            if base64_depth < BASE64_DEPTH_MAX {
-                self.find_in_base64(&units, base64_depth, &mut spans);
-            }
-        }
-        spans
-    }
-
-    /// Adds the ranges of Base64 text that contains a secret.
-    fn find_in_base64(&self, units: &[Unit], depth: usize, spans: &mut Vec<(usize, usize)>) {
-        let sextet = |c: char| match c {
-            '-' => Some('+'),
-            '_' => Some('/'),
-            c => Some(c).filter(|c| c.is_ascii_alphanumeric() || matches!(c, '+' | '/')),
-        };
-        for run in units.split(|unit| sextet(unit.ch).is_none()).filter(|run| run.len() >= BASE64_CHARS_MIN) {
-            let chars: String = run.iter().filter_map(|unit| sextet(unit.ch)).collect();
-            // The encoded text may begin anywhere in the run, and end anywhere in a group of four.
-            let contains_secret = |begin: usize| {
-                let encoded = &chars[begin..chars.len() - usize::from((chars.len() - begin) % 4 == 1)];
-                let decoded = LENIENT.decode(encoded).unwrap_or_default();
-                !self.spans(&String::from_utf8_lossy(&decoded), depth + 1).is_empty()
-            };
-            if let (true, Some(first), Some(last)) = ((0..4).any(contains_secret), run.first(), run.last()) {
-                spans.push((first.start, last.end));
-            }
-        }
-    }
-
-    /// Adds the original byte ranges of secrets in these units, and of the beginning of a secret before a cut.
-    fn find(&self, units: &[Unit], spans: &mut Vec<(usize, usize)>) {
-        let folded: Vec<char> = units.iter().map(|unit| fold(unit.ch)).collect();
-        let mut add = |start: usize, end: usize| spans.push((units[start].start, units[end - 1].end));
-        for start in 0..folded.len() {
-            if let Some(needle) = self.0.iter().find(|needle| starts_with(&folded[start..], &needle.0)) {
-                add(start, start + needle.0.len());
-            }
-        }
-        let cuts = units.iter().enumerate().filter(|(_, unit)| CUT_MARKS.contains(&unit.ch)).map(|(at, _)| at);
-        for cut in cuts.chain([units.len()]) {
-            for end in [cut, cut - cut_escape(&units[..cut])] {
-                let beginning = |needle: &Needle| {
-                    let longest = needle.0.len().saturating_sub(1).min(end);
-                    (SECRET_CHARS_MIN..=longest).rev().find(|len| starts_with(&folded[end - len..end], &needle.0[..*len]))
-                };
-                if let Some(len) = self.0.iter().filter_map(beginning).max() {
-                    add(end - len, cut);
-                }
-            }
-        }
-    }
 }
 
 /// Returns true if the text begins with the needle. Replacement characters match the characters that programs commonly replace by them.
@@ -196,6 +143,11 @@ fn starts_with(text: &[char], needle: &[char]) -> bool {
             }
     };
     text.len() >= needle.len() && needle.iter().zip(text).all(is_same)
+}
+
+/// Returns true if programs commonly write this character instead of another one.
+fn may_replace_another(c: char) -> bool {
+    matches!(c, '?' | '\u{fffd}' | ' ' | '+')
 }
 
 /// Converts to lower case, one character to one.
@@ -234,10 +186,15 @@ fn of_url(url: &str, secrets: &mut Vec<String>) {
     }
 }
 
+/// All decodings of a secret, which is the operator's.
+fn decodings_of_secret(secret: &str) -> Vec<Vec<Unit>> {
+    decodings(secret, &mut DecodingBudget::unlimited()).unwrap_or_default()
+}
+
 /// The forms of a secret to search for.
 fn forms(secret: &str) -> Vec<String> {
     // A secret that looks encoded is decoded in the response, as all text is.
-    let mut forms: Vec<String> = decodings(secret).iter().map(|units| units.iter().map(|unit| unit.ch).collect()).collect();
+    let mut forms: Vec<String> = decodings_of_secret(secret).iter().map(|units| units.iter().map(|unit| unit.ch).collect()).collect();
     for plain in forms.clone() {
         forms.extend([plain.to_uppercase(), plain.to_lowercase()]);
         if !plain.is_ascii() {

@@ -28,6 +28,7 @@ mod continuity;
 mod counted_windows;
 mod cpu;
 mod deadline;
+mod delivery_secrets;
 mod error;
 mod http_client;
 mod http_error;

@@ -71,7 +71,7 @@ impl TargetShared {
     /// Redacts the secrets of all requests to the target: a server may repeat them in any response.
     pub(super) async fn redactor(&self) -> Redactor {
         // Boxed, because it is rarely needed, and the futures of polls contain this one.
-        Box::pin(self.credentials.read_once()).await;
+        Box::pin(self.credentials.read_files()).await;
         self.client.redactor(&self.credentials)
     }
 

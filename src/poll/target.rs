@@ -192,7 +192,7 @@ impl Target {
         self.polling.lock().await.counters.request_trace();
         let reading = self.reading().await;
         let trace = self.polling.lock().await.counters.take_trace();
-        self.shared.credentials.read_once().await;
+        self.shared.credentials.read_files().await;
         (reading, trace)
     }
 

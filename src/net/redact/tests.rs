@@ -73,6 +73,29 @@ fn debug_output_of_a_redactor_has_no_secrets() {
     assert_eq!(format!("{:?}", Redactor::of(["abcd-secret"])).replace("***", "").replace([',', ' '], ""), "Redactor([])");
 }
 
+#[test]
+fn a_text_with_too_many_decodings_is_hidden_as_a_whole() {
+    let escapes = r"%252541&amp;amp;lt;\\\\u0041&#38";
+    let nested = STANDARD.encode(format!("{}~{escapes}", STANDARD.encode(escapes)));
+    let small = format!("{nested}~{escapes}");
+    let redactor = Redactor::of(["abcd-secret", "a-much-longer-secret-of-the-same-server"]);
+    for text in [small.repeat(400), escapes.repeat(2000)] {
+        assert_eq!(redactor.redacted(text.clone()), HIDDEN, "{} bytes", text.len());
+    }
+    for text in [small, "`".repeat(10_000)] {
+        assert_eq!(redactor.redacted(text.clone()), text, "all decodings are searched");
+    }
+}
+
+#[test]
+fn a_long_response_is_searched_to_its_end() {
+    let rows: String = (0..600)
+        .map(|n| format!(r#"{{"id":"{n:08x}","to":"a%40example.com","text":"caf\u00e9 &amp; \"tea\" c\/o","raw":"PGEgYmMgZD4gZTw{n}="}},"#))
+        .collect();
+    assert!(rows.len() > 60_000);
+    hides("Bearer abc/tok+en", &format!("{rows}abc%2Ftok%2Ben,{rows}"), &format!("{rows}***,{rows}"));
+}
+
 /// An encoding that servers and proxies use.
 fn encode(kind: u8, text: &str) -> String {
     let each = |write: fn(char) -> String| text.chars().map(write).collect::<String>();

@@ -137,7 +137,7 @@ async fn a_credential_that_a_server_repeats_is_redacted() {
 }
 
 #[tokio::test]
-async fn the_credential_of_another_part_is_redacted() {
+async fn the_credentials_of_other_parts_and_of_records_are_redacted() {
     let server = Server::start(|_, request| {
         let body = if request.starts_with("GET /metrics") { format!("no such token: {SECRET}") } else { "{}".to_owned() };
         send(response("200 OK", body))
@@ -147,9 +147,17 @@ async fn the_credential_of_another_part_is_redacted() {
     let directory = tempfile::tempdir().unwrap();
     let file = directory.path().join("token");
     fs::write(&file, SECRET).unwrap();
-    let of_queue = ["token: '${env:SECRET}'", "username: user, password: '${env:SECRET}'", &format!("token_file: '{}'", file.display())];
-    for credential in of_queue {
-        let target = target(&format!("{keys}, parts: {{queue: {{{credential}}}}}"));
+    let file = file.display();
+    let of_queue = ["token: '${env:SECRET}'", "username: user, password: '${env:SECRET}'", &format!("token_file: '{file}'")];
+    let of_records = [
+        "token: '${env:SECRET}'",
+        &format!("token_file: '{file}'"),
+        &format!("username: user, password_file: '{file}'"),
+        &format!("signing_key_file: '{file}'"),
+    ];
+    let parts = of_queue.map(|credential| format!("queue: {{{credential}}}"));
+    for part in parts.into_iter().chain(of_records.map(|credential| format!("deliveries: {{{credential}}}"))) {
+        let target = target(&format!("{keys}, parts: {{{part}}}"));
         fails(&target, &target.reading().await, "malformed", "***");
         let raw = target.raw_response(None).await.unwrap();
         assert!(raw.body.contains("no such token: ***"), "{}", raw.body);
