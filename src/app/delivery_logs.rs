@@ -187,8 +187,7 @@ impl DeliveryLogs {
             if self.open_problem.end().is_some() {
                 info!("all delivery logs are read");
             }
-        } else if self.open_problem.start(errors.clone()) {
-            let note = self.open_problem.note();
+        } else if let Some(note) = self.open_problem.start(errors.clone()) {
             for error in errors {
                 error!("cannot read the delivery log, trying again: {error}{note}");
             }

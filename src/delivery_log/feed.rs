@@ -135,8 +135,7 @@ impl Feed {
     }
 
     fn log_write_problem(&mut self, error: &str) {
-        if self.write_problem.start(()) {
-            let note = self.write_problem.note();
+        if let Some(note) = self.write_problem.start(()) {
             error!(target = self.shared.target.name(), "delivery log paused, the read position cannot be saved: {error}{note}");
         }
     }

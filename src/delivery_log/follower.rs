@@ -137,8 +137,7 @@ impl Follower {
             }
             return None;
         };
-        if self.poll_problem.start((error.error_type(), error.cause())) {
-            let note = self.poll_problem.note();
+        if let Some(note) = self.poll_problem.start((error.error_type(), error.cause())) {
             warn!(target, part, error.type = error.error_type(), "poll failed: {error}{note}");
         }
         self.shared.deliveries.failed(part, error.error_type());

@@ -93,17 +93,22 @@ impl Follower {
     /// Logs once that the server omits records, until a poll is complete again.
     pub(super) fn report_incomplete(&mut self, window: &SearchWindow) {
         self.shared.deliveries.failed(self.reader.part(), "too_large");
-        if self.incomplete.start(()) {
-            let (target, part, second, note) = (self.target.name(), self.reader.part(), window.page_start, self.incomplete.note());
+        if let Some(note) = self.incomplete.start(()) {
+            let (target, part, second) = (self.target.name(), self.reader.part(), window.page_start);
             warn!(target, part, second, "the server omits records even from a query of one second; these records cannot be read{note}");
         }
     }
 
     /// Logs once that the server reports omissions although nothing is missing.
     fn report_unfounded_marks(&mut self) {
-        if self.overflow.are_unfounded() && self.unfounded_marks.start(()) {
+        if self.overflow.are_unfounded()
+            && let Some(note) = self.unfounded_marks.start(())
+        {
             let (target, part) = (self.target.name(), self.reader.part());
-            warn!(target, part, "the server sets the overflow flag on complete responses; the flag is ignored if no record is missing");
+            warn!(
+                target,
+                part, "the server sets the overflow flag on complete responses; the flag is ignored if no record is missing{note}"
+            );
         }
     }
 

@@ -16,35 +16,28 @@ pub(crate) struct LineLimit {
     full_at: Option<Instant>,
     /// The lines are limited, and a line has the note.
     is_noted: bool,
-    /// The line that was admitted last has the note.
-    has_note: bool,
 }
 
 impl LineLimit {
     /// All lines are available.
     pub(crate) const fn new() -> Self {
-        Self { full_at: None, is_noted: false, has_note: false }
+        Self { full_at: None, is_noted: false }
     }
 
-    /// Returns true if a line may be logged now.
-    pub(crate) fn admit(&mut self, now: Instant) -> bool {
+    /// Returns the text to append to the line if it may be logged now: that further lines are limited, or nothing.
+    pub(crate) fn admit(&mut self, now: Instant) -> Option<&'static str> {
         let window = LINE_INTERVAL * LINES_MAX;
         let begin = self.full_at.filter(|full_at| *full_at > now);
         self.is_noted &= begin.is_some();
         let full_at = begin.unwrap_or(now) + LINE_INTERVAL;
         if full_at > now + window {
-            return false;
+            return None;
         }
         self.full_at = Some(full_at);
         let is_last = full_at + LINE_INTERVAL > now + window;
-        self.has_note = is_last && !self.is_noted;
+        let has_note = is_last && !self.is_noted;
         self.is_noted |= is_last;
-        true
-    }
-
-    /// Text to append to the line that was admitted last: that further lines are limited, or nothing.
-    pub(crate) const fn note(&self) -> &'static str {
-        if self.has_note { NOTE } else { "" }
+        Some(if has_note { NOTE } else { "" })
     }
 }
 
@@ -55,17 +48,16 @@ mod tests {
     #[test]
     fn lines_are_logged_at_once_and_then_at_intervals() {
         let (mut limit, now) = (LineLimit::default(), Instant::now());
-        let notes: Vec<Option<&str>> = (0..20).map(|_| limit.admit(now).then(|| limit.note())).collect();
+        let notes: Vec<Option<&str>> = (0..20).map(|_| limit.admit(now)).collect();
         let admitted = notes.iter().flatten().count();
         assert_eq!(admitted, LINES_MAX as usize);
         assert_eq!(notes.iter().position(|note| *note == Some(NOTE)), Some(admitted - 1), "the last one has the note: {notes:?}");
         for intervals in 1..50 {
             let at = now + LINE_INTERVAL * intervals;
-            assert_eq!([limit.admit(at), limit.admit(at)], [true, false]);
-            assert_eq!(limit.note(), "", "the note is logged once");
+            assert_eq!([limit.admit(at), limit.admit(at)], [Some(""), None], "the note is logged once");
         }
         let quiet = now + LINE_INTERVAL * (50 + LINES_MAX);
-        let notes: Vec<Option<&str>> = (0..20).map(|_| limit.admit(quiet).then(|| limit.note())).collect();
+        let notes: Vec<Option<&str>> = (0..20).map(|_| limit.admit(quiet)).collect();
         assert_eq!(notes.into_iter().flatten().collect::<String>(), NOTE, "after a pause, everything is as at first");
     }
 

@@ -38,26 +38,21 @@ impl<P> ProblemLog<P> {
 }
 
 impl<P: PartialEq> ProblemLog<P> {
-    /// Records an occurrence. Returns true if it has to be logged: the problem is new or differs from the previous one, or the limit of
-    /// lines was reached when it started. [`Self::note`] is to be appended to the line.
-    pub(crate) fn start(&mut self, problem: P) -> bool {
+    /// Records an occurrence. Returns the end of the line if it has to be logged: the problem is new or differs from the previous one, or
+    /// the limit of lines was reached when it started.
+    pub(crate) fn start(&mut self, problem: P) -> Option<&'static str> {
         self.start_at(problem, Instant::now())
     }
 
     /// Records an occurrence at this time.
-    pub(crate) fn start_at(&mut self, problem: P, now: Instant) -> bool {
+    pub(crate) fn start_at(&mut self, problem: P, now: Instant) -> Option<&'static str> {
         let before = self.current.take();
         let was_start_logged = before.as_ref().is_some_and(|before| before.is_start_logged);
         let (count, was_logged) = before.filter(|before| before.problem == problem).map_or((0, false), |same| (same.count, same.is_logged));
-        let is_to_log = !was_logged && self.limit.admit(now);
-        let (is_logged, is_start_logged) = (was_logged || is_to_log, was_start_logged || is_to_log);
+        let note = if was_logged { None } else { self.limit.admit(now) };
+        let (is_logged, is_start_logged) = (was_logged || note.is_some(), was_start_logged || note.is_some());
         self.current = Some(Occurrences { problem, count: count.saturating_add(1), is_logged, is_start_logged });
-        is_to_log
-    }
-
-    /// Text to append to the line that [`Self::start`] requires: that further lines are limited, or nothing.
-    pub(crate) const fn note(&self) -> &'static str {
-        self.limit.note()
+        note
     }
 
     /// Ends the problem. Returns how many times in a row it occurred; `None` if there was no problem, or its start was not logged.
@@ -100,7 +95,7 @@ impl<P: PartialEq> Episode<P> {
     /// Records an occurrence. Returns the end of the line to be logged, if there is to be one.
     pub(crate) fn start(&mut self, problem: P, now: Instant) -> Option<&'static str> {
         self.last = Some(now);
-        self.log.start_at(problem, now).then(|| self.log.note())
+        self.log.start_at(problem, now)
     }
 
     /// Returns true if the problem has ended and its start was logged.
@@ -142,29 +137,27 @@ mod tests {
     fn a_problem_is_logged_when_it_starts_changes_and_ends() {
         let mut problems = ProblemLog::default();
         assert_eq!(problems.end(), None);
-        assert!(problems.start("busy"));
-        assert!(!problems.start("busy"));
+        assert_eq!((problems.start("busy"), problems.start("busy")), (Some(""), None));
         assert!(problems.is_ongoing());
-        assert!(problems.start("refused"));
+        assert_eq!(problems.start("refused"), Some(""));
         assert_eq!(problems.end(), Some(1));
-        assert!(problems.start("busy"), "it is new after it has ended");
-        assert!(!problems.start("busy"));
+        assert_eq!((problems.start("busy"), problems.start("busy")), (Some(""), None), "it is new after it has ended");
         assert_eq!((problems.end(), problems.end()), (Some(2), None));
     }
 
     #[test]
     fn a_problem_that_starts_and_ends_again_and_again_is_logged_less_often() {
         let (mut problems, now) = (ProblemLog::default(), Instant::now());
-        let flap = |problems: &mut ProblemLog, at| (problems.start_at("busy", at), problems.end().is_some());
+        let flap = |problems: &mut ProblemLog, at| (problems.start_at("busy", at).is_some(), problems.end().is_some());
         let lines: Vec<_> = (0..100).map(|_| flap(&mut problems, now)).collect();
         assert_eq!(lines.iter().filter(|lines| **lines == (true, true)).count(), LINES_MAX as usize);
         assert!(lines[LINES_MAX as usize..].iter().all(|lines| *lines == (false, false)), "an end is logged only after its start");
         // A problem whose start could not be logged is logged later, if it lasts.
-        assert_eq!([now, now, now + LINE_INTERVAL].map(|at| problems.start_at("busy", at)), [false, false, true]);
+        assert_eq!([now, now, now + LINE_INTERVAL].map(|at| problems.start_at("busy", at)), [None, None, Some("")]);
         assert_eq!(problems.end(), Some(3));
         // Two problems in turn, and an end that belongs to a line before the limit was reached.
         let mut problems = ProblemLog::default();
-        let logged = (0..100).filter(|n| problems.start_at(n % 2, now)).count();
+        let logged = (0..100).filter_map(|n| problems.start_at(n % 2, now)).count();
         assert_eq!((logged, problems.end()), (LINES_MAX as usize, Some(1)));
     }
 

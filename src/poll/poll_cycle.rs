@@ -84,8 +84,8 @@ impl Target {
                 // The server responds, but not for that window, and nothing is added to it any more.
                 Err(error) if error.is_response() && ended.is_settled(current.end, late) => {
                     self.state().count_error(&error);
-                    if memory.unreadable_window.start(error.to_string()) {
-                        let (target, note) = (self.name(), memory.unreadable_window.note());
+                    if let Some(note) = memory.unreadable_window.start(error.to_string()) {
+                        let target = self.name();
                         warn!(
                             target,
                             "a window of time that has ended cannot be read, so its last events are not counted yet: {error}{note}"

@@ -74,13 +74,16 @@ impl TargetLog {
         if reading.outcome.is_err() {
             return;
         }
-        if exceeded && self.memory_problem.start(()) {
-            let (limit, note) = (show_bytes(READINGS_BYTES_MAX), self.memory_problem.note());
-            warn!(
-                target,
-                limit, "native metrics omitted: readings of all targets have reached the memory limit; exclude families with relay{note}"
-            );
-        } else if !exceeded && self.memory_problem.end().is_some() {
+        if exceeded {
+            if let Some(note) = self.memory_problem.start(()) {
+                let limit = show_bytes(READINGS_BYTES_MAX);
+                warn!(
+                    target,
+                    limit,
+                    "native metrics omitted: readings of all targets have reached the memory limit; exclude families with relay{note}"
+                );
+            }
+        } else if self.memory_problem.end().is_some() {
             info!(target, "native metrics are complete again");
         }
     }
@@ -95,12 +98,13 @@ impl TargetLog {
             });
             let problem = &mut self.part_problems[at].1;
             match &report.error {
-                Some(error) if problem.start((error.error_type(), error.cause())) => {
-                    let note = problem.note();
-                    warn!(target, part = report.part, error.type = error.error_type(), "poll failed: {error}{note}");
+                Some(error) => {
+                    if let Some(note) = problem.start((error.error_type(), error.cause())) {
+                        warn!(target, part = report.part, error.type = error.error_type(), "poll failed: {error}{note}");
+                    }
                 }
                 None if problem.end().is_some() => info!(target, part = report.part, "poll succeeded again"),
-                _ => {}
+                None => {}
             }
         }
     }
@@ -110,8 +114,8 @@ impl TargetLog {
         let Some(snapshot) = reading.snapshot() else { return };
         if snapshot.advice.is_empty() {
             self.advice.end();
-        } else if self.advice.start(snapshot.advice.clone()) {
-            let (target, note) = (self.target.as_str(), self.advice.note());
+        } else if let Some(note) = self.advice.start(snapshot.advice.clone()) {
+            let target = self.target.as_str();
             snapshot.advice.iter().for_each(|advice| warn!(target, "{advice}{note}"));
         }
     }
@@ -136,8 +140,8 @@ impl TargetLog {
                 self.lateness.end();
             }
             (_, Some(limit)) => {
-                if self.lateness.start(()) {
-                    let (error, note) = (PollError::Late(limit), self.lateness.note());
+                if let Some(note) = self.lateness.start(()) {
+                    let error = PollError::Late(limit);
                     warn!(target, part, error.type = error.error_type(), took = ?to_tenths(took), "poll failed: {error}{note}");
                 }
                 self.late_limit = Some(limit);

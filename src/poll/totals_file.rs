@@ -73,11 +73,12 @@ impl TotalsFile {
         let written = written.and_then(|written| written.map_err(|error| error.to_string()));
         memory.totals.written = written.is_ok().then_some(totals);
         match written {
-            Err(error) if memory.totals.problem.start(error.clone()) => {
-                let file = self.path.display();
-                warn!(target = self.target, %file, "the totals of counters cannot be written, so they would begin again after a restart: {error}{}", memory.totals.problem.note());
+            Err(error) => {
+                if let Some(note) = memory.totals.problem.start(error.clone()) {
+                    let file = self.path.display();
+                    warn!(target = self.target, %file, "the totals of counters cannot be written, so they would begin again after a restart: {error}{note}");
+                }
             }
-            Err(_) => {}
             Ok(()) => {
                 memory.totals.problem.end();
             }

@@ -106,9 +106,10 @@ impl Intake {
 
     /// Logs that the journal cannot be written, once until it can.
     pub(super) fn log_journal_problem(&self, error: &io::Error) {
-        if self.journal_problem.lock().start(()) {
+        let note = self.journal_problem.lock().start(());
+        if let Some(note) = note {
             let target = &self.name;
-            warn!(%target, "repeated delivery records will not be recognized after a restart, because state_dir cannot be written: {error}");
+            warn!(%target, "repeated delivery records will not be recognized after a restart, because state_dir cannot be written: {error}{note}");
         }
     }
 
@@ -125,10 +126,7 @@ impl Intake {
 
     /// Logs that requests are rejected, once until it ends.
     pub(super) fn log_refusal(&self, cause: RefusalCause, problem: impl FnOnce() -> String) {
-        let note = {
-            let mut refusals = self.refusals.lock();
-            refusals.refuse(cause, Instant::now()).then(|| refusals.note())
-        };
+        let note = self.refusals.lock().refuse(cause, Instant::now());
         if let Some(note) = note {
             let target = &self.name;
             warn!(%target, "delivery records are rejected with {}: {}{note}", cause.status(), problem());

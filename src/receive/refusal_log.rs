@@ -54,21 +54,17 @@ pub(super) struct RefusalLog {
 }
 
 impl RefusalLog {
-    /// Notes a rejected request. Returns `true` if it has to be logged: the cause is new, or was not logged when it began.
-    pub(super) fn refuse(&mut self, cause: RefusalCause, now: Instant) -> bool {
+    /// Notes a rejected request. Returns the end of the line if it has to be logged: the cause is new, or was not logged when it
+    /// began.
+    pub(super) fn refuse(&mut self, cause: RefusalCause, now: Instant) -> Option<&'static str> {
         if !self.ongoing.iter().any(|ongoing| ongoing.cause == cause) {
             self.ongoing.push(Ongoing { cause, is_logged: false, last: now });
         }
-        let Some(ongoing) = self.ongoing.iter_mut().find(|ongoing| ongoing.cause == cause) else { return false };
+        let ongoing = self.ongoing.iter_mut().find(|ongoing| ongoing.cause == cause)?;
         ongoing.last = now;
-        let is_to_log = !ongoing.is_logged && self.limit.admit(now);
-        ongoing.is_logged |= is_to_log;
-        is_to_log
-    }
-
-    /// Text to append to the line that [`Self::refuse`] requires: that further lines are limited, or nothing.
-    pub(super) const fn note(&self) -> &'static str {
-        self.limit.note()
+        let note = if ongoing.is_logged { None } else { self.limit.admit(now) };
+        ongoing.is_logged |= note.is_some();
+        note
     }
 
     /// Notes that a request has passed the checks of these causes. Returns `true` if the start of one was logged, and its end has to be.
@@ -89,11 +85,14 @@ mod tests {
     fn the_start_and_the_end_of_each_cause_are_logged() {
         let (mut log, now) = (RefusalLog::default(), Instant::now());
         assert!(!log.accept(&[NotStored], now));
-        assert_eq!([NotStored, NotStored, Unauthenticated, NotStored].map(|cause| log.refuse(cause, now)), [true, false, true, false]);
+        assert_eq!(
+            [NotStored, NotStored, Unauthenticated, NotStored].map(|cause| log.refuse(cause, now)),
+            [Some(""), None, Some(""), None]
+        );
         assert!(log.accept(&[NotStored, TooLarge], now));
         assert!(!log.accept(&[NotStored, TooLarge], now));
-        assert!(log.refuse(NotStored, now), "it begins again");
-        assert!(!log.refuse(Unauthenticated, now), "this one has not ended");
+        assert_eq!(log.refuse(NotStored, now), Some(""), "it begins again");
+        assert_eq!(log.refuse(Unauthenticated, now), None, "this one has not ended");
         assert!(log.accept(&[NotStored, Unauthenticated], now));
     }
 
@@ -101,17 +100,18 @@ mod tests {
     fn the_lines_are_limited() {
         let (mut log, now) = (RefusalLog::default(), Instant::now());
         let lines: Vec<_> = (0..50).map(|_| (log.refuse(NotStored, now), log.accept(&[NotStored], now))).collect();
-        assert!(lines.contains(&(true, true)) && lines.ends_with(&[(false, false)]), "an end is logged only after its start: {lines:?}");
-        assert!(!log.note().is_empty(), "the last line has a note");
+        assert!(lines.contains(&(Some(""), true)) && lines.ends_with(&[(None, false)]), "an end is logged only after its start: {lines:?}");
+        let notes: Vec<&str> = lines.iter().filter_map(|(note, _)| *note).collect();
+        assert_eq!(notes.iter().position(|note| !note.is_empty()), Some(notes.len() - 1), "the last line has a note");
     }
 
     #[test]
     fn rejected_strangers_are_logged_once_while_the_sender_is_accepted() {
         let (mut log, mut now) = (RefusalLog::default(), Instant::now());
-        assert!(log.refuse(Unverified, now));
+        assert!(log.refuse(Unverified, now).is_some());
         for _ in 0..10 {
             now += RECOVERY / 2;
-            assert!(!log.accept(&[Unverified], now) && !log.refuse(Unverified, now));
+            assert!(!log.accept(&[Unverified], now) && log.refuse(Unverified, now).is_none());
         }
         assert!(log.accept(&[Unverified], now + RECOVERY));
     }

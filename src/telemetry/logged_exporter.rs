@@ -66,9 +66,7 @@ impl ExportLog {
                 if let Some((end, _)) = cause.char_indices().nth(CAUSE_CHARS_MAX) {
                     cause.truncate(end);
                 }
-                let mut problem = self.problem.lock();
-                let note = if problem.start(stable_cause(&cause)) { Some(problem.note()) } else { None };
-                drop(problem);
+                let note = self.problem.lock().start(stable_cause(&cause));
                 if let Some(note) = note {
                     warn!(
                         endpoint,

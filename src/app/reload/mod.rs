@@ -218,11 +218,11 @@ impl RunningConfig {
                 }
             }
             // The error is logged once, although each check tries again.
-            Err(error) if self.build_problem.start(()) => {
-                let note = self.build_problem.note();
-                error!(trigger, "targets not updated: {error}{note}");
+            Err(error) => {
+                if let Some(note) = self.build_problem.start(()) {
+                    error!(trigger, "targets not updated: {error}{note}");
+                }
             }
-            Err(_) => {}
         }
     }
 

@@ -20,7 +20,7 @@ pub struct DiscoveryReport {
     /// `targets_http` has recovered after this number of reports with a problem.
     pub http_recovered: Option<u64>,
     /// New warnings.
-    pub warnings: Vec<Problem>,
+    pub warnings: Vec<ListWarning>,
     /// The number of files that are invalid now.
     pub failing: usize,
     /// `true` if the last request of `targets_http` failed or its response was rejected.
@@ -43,6 +43,20 @@ impl fmt::Display for ListFailure {
     }
 }
 
+/// One warning about a list, for the log.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ListWarning {
+    warning: Problem,
+    /// Text at the end of the line.
+    note: &'static str,
+}
+
+impl fmt::Display for ListWarning {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}{}", self.warning, self.note)
+    }
+}
+
 impl Discovery {
     /// Returns the problems and warnings that have not been reported yet.
     pub fn report(&mut self) -> DiscoveryReport {
@@ -55,8 +69,8 @@ impl Discovery {
         for (source, known) in &mut self.lists {
             if known.warnings.is_empty() {
                 known.logged_warnings.end();
-            } else if known.logged_warnings.start(known.warnings.clone()) {
-                report.warnings.extend(known.warnings.iter().cloned());
+            } else if let Some(note) = known.logged_warnings.start(known.warnings.clone()) {
+                report.warnings.extend(known.warnings.iter().map(|warning| ListWarning { warning: warning.clone(), note }));
             }
             let is_failing = known.problems.is_some();
             let ReportedProblems { failure, is_new, recovered } = report_problems(&mut known.logged_problems, known.problems.as_ref());
@@ -90,6 +104,6 @@ struct ReportedProblems {
 fn report_problems(logged: &mut ProblemLog<Problems>, problems: Option<&Problems>) -> ReportedProblems {
     let Some(problems) = problems else { return ReportedProblems { recovered: logged.end(), ..ReportedProblems::default() } };
     let is_new = !logged.is_current(problems);
-    let failure = logged.start(problems.clone()).then(|| ListFailure { problems: problems.clone(), note: logged.note() });
+    let failure = logged.start(problems.clone()).map(|note| ListFailure { problems: problems.clone(), note });
     ReportedProblems { failure, is_new, recovered: None }
 }

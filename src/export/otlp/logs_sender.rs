@@ -127,8 +127,8 @@ impl LogsSender {
             Ok(PartialSuccess { rejected: 0, message }) if message.trim().is_empty() => self.log_end(target),
             Ok(response) => {
                 let problem = if response.rejected == 0 { "warning" } else { "rejected" };
-                if self.problems.start((problem, String::new())) {
-                    let (endpoint, reason, note) = (self.endpoint.as_str(), response.reason(), self.problems.note());
+                if let Some(note) = self.problems.start((problem, String::new())) {
+                    let (endpoint, reason) = (self.endpoint.as_str(), response.reason());
                     match response.rejected {
                         0 => warn!(target, endpoint, "the receiver accepted delivery records with a warning: {reason}{note}"),
                         records => warn!(target, endpoint, records, "the receiver rejected some delivery records: {reason}{note}"),
@@ -136,17 +136,14 @@ impl LogsSender {
                 }
             }
             Err(error) => {
-                let is_to_log = self.problems.start((error.error_type(), error.cause()));
+                let retry_note = self.problems.start((error.error_type(), error.cause()));
                 let endpoint = self.endpoint.as_str();
                 if retry == RetryDecision::Never {
                     self.skipped_records += records;
-                    if !self.skip_lines.admit(Instant::now()) {
-                        return;
-                    }
-                    let (records, note) = (std::mem::take(&mut self.skipped_records), self.skip_lines.note());
+                    let Some(note) = self.skip_lines.admit(Instant::now()) else { return };
+                    let records = std::mem::take(&mut self.skipped_records);
                     warn!(target, endpoint, records, error.type = error.error_type(), "the receiver rejected delivery records, they are skipped: {error}{note}");
-                } else if is_to_log {
-                    let note = self.problems.note();
+                } else if let Some(note) = retry_note {
                     warn!(target, endpoint, error.type = error.error_type(), "export of delivery records failed and is retried: {error}{note}");
                 }
             }

@@ -46,15 +46,10 @@ pub(crate) struct EndedProblem {
 }
 
 impl ReceiverProblems {
-    /// Records a problem of a collection. Returns true if it has to be logged.
-    pub(crate) fn start(&mut self, problem: ReceiverProblem, collection: u64) -> bool {
+    /// Records a problem of a collection. Returns the end of the line if it has to be logged.
+    pub(crate) fn start(&mut self, problem: ReceiverProblem, collection: u64) -> Option<&'static str> {
         self.collection = collection;
         self.log.start(problem)
-    }
-
-    /// Text to append to the line that [`Self::start`] requires: that further lines are limited, or nothing.
-    pub(crate) const fn note(&self) -> &'static str {
-        self.log.note()
     }
 
     /// Counts points that are lost. Those that are lost without a problem have a log line of their own.
@@ -85,16 +80,15 @@ mod tests {
         let ended = |attempts, lost_points| Some(EndedProblem { attempts, lost_points });
         assert_eq!(problems.end(1), None);
         problems.count_lost(7);
-        assert!(problems.start(failure("busy", "503"), 1));
-        assert!(!problems.start(failure("busy", "503"), 1));
-        assert!(!problems.start(failure("busy", "503"), 2));
+        let starts = [1, 1, 2].map(|collection| problems.start(failure("busy", "503"), collection).is_some());
+        assert_eq!(starts, [true, false, false]);
         problems.count_lost(10);
         assert_eq!(problems.end(2), None, "a request of the same collection was rejected");
         assert_eq!(problems.end(3), ended(3, 10));
         assert_eq!(problems.end(4), None);
-        assert!(problems.start(failure("unreachable", "Connection refused"), 5));
-        assert!(problems.start(failure("unreachable", "invalid peer certificate"), 5), "another cause is logged");
-        assert!(problems.start(ReceiverProblem::Warning, 5));
+        assert!(problems.start(failure("unreachable", "Connection refused"), 5).is_some());
+        assert!(problems.start(failure("unreachable", "invalid peer certificate"), 5).is_some(), "another cause is logged");
+        assert!(problems.start(ReceiverProblem::Warning, 5).is_some());
         assert_eq!(problems.end(6), ended(1, 0));
     }
 }

@@ -71,10 +71,8 @@ impl ReceiverState {
             PartialSuccess { rejected: 0, .. } => ReceiverProblem::Warning,
             PartialSuccess { .. } => ReceiverProblem::Rejected,
         };
-        if !self.problems.start(problem, collection) {
-            return;
-        }
-        let (reason, note) = (response.reason(), self.problems.note());
+        let Some(note) = self.problems.start(problem, collection) else { return };
+        let reason = response.reason();
         match response.rejected {
             0 => warn!(endpoint, "the receiver accepted all metrics with a warning: {reason}{note}"),
             points => warn!(endpoint, points, "the receiver rejected some metrics: {reason}{note}"),
@@ -83,25 +81,23 @@ impl ReceiverState {
 
     /// Logs once that requests are not accepted and are sent again.
     pub(super) fn log_retry(&mut self, endpoint: &str, collection: u64, failure: &ExportFailure) {
-        if self.is_new_failure(failure, collection) {
-            let note = self.problems.note();
+        if let Some(note) = self.start_failure(failure, collection) {
             warn!(endpoint, error.type = failure.error_type(), "push failed, metrics are queued and sent again: {failure}{note}");
         }
     }
 
     /// Logs once that requests are not accepted and are lost.
     pub(super) fn log_lost(&mut self, endpoint: &str, collection: u64, failure: &ExportFailure) {
-        if self.is_new_failure(failure, collection) {
-            let note = self.problems.note();
+        if let Some(note) = self.start_failure(failure, collection) {
             warn!(endpoint, error.type = failure.error_type(), "push failed, metrics are lost: {failure}{note}");
         }
     }
 
     /// Logs once that requests have expired, until the receiver accepts one.
     pub(super) fn log_expired(&mut self, endpoint: &str, collection: u64, points: u64, age_max: Duration, failure: &ExportFailure) {
-        let is_new_failure = self.is_new_failure(failure, collection);
-        if self.expiry.start(()) {
-            let (age, note) = (show_duration(age_max), self.expiry.note());
+        let failure_note = self.start_failure(failure, collection);
+        if let Some(note) = self.expiry.start(()) {
+            let age = show_duration(age_max);
             warn!(
                 endpoint,
                 points,
@@ -109,21 +105,22 @@ impl ReceiverState {
                 "metrics that were queued for {age} are lost, and so are later ones until the receiver accepts metrics; repair the receiver, \
                  or raise export.otlp.retry.give_up_after: {failure}{note}"
             );
-        } else if is_new_failure {
-            let note = self.problems.note();
+        } else if let Some(note) = failure_note {
             warn!(endpoint, error.type = failure.error_type(), "push failed, metrics are lost: {failure}{note}");
         }
     }
 
-    /// A spool that cannot be read has been logged by the spool.
-    fn is_new_failure(&mut self, failure: &ExportFailure, collection: u64) -> bool {
-        !matches!(failure, ExportFailure::SpoolUnreadable(_)) && self.problems.start(ReceiverProblem::of(failure), collection)
+    /// Records a failure. Returns the end of the line if it has to be logged; a spool that cannot be read has been logged by the spool.
+    fn start_failure(&mut self, failure: &ExportFailure, collection: u64) -> Option<&'static str> {
+        if matches!(failure, ExportFailure::SpoolUnreadable(_)) {
+            return None;
+        }
+        self.problems.start(ReceiverProblem::of(failure), collection)
     }
 
     /// Logs once that the queue is full, until the receiver accepts a request.
     pub(super) fn log_overflow(&mut self, endpoint: &str, points: u64) {
-        if self.overflow.start(()) {
-            let note = self.overflow.note();
+        if let Some(note) = self.overflow.start(()) {
             warn!(
                 endpoint,
                 points, "the export queue is full, the oldest collections are dropped until the receiver accepts metrics{note}"

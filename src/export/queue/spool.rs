@@ -268,17 +268,9 @@ impl Spool {
         let mut failure = self.failure();
         match result {
             Err(error) => {
-                let mut problem = self.problem.lock();
-                if problem.start(()) {
-                    let note = problem.note();
-                    match self.signal {
-                        SpoolSignal::Metrics => {
-                            warn!("the spool cannot be used; its requests stay there and new ones are kept in memory: {error}{note}");
-                        }
-                        SpoolSignal::Logs => warn!(
-                            "delivery records cannot be stored in state_dir; stored ones stay there, and new ones are not accepted until it can be used: {error}{note}"
-                        ),
-                    }
+                let note = self.problem.lock().start(());
+                if let Some(note) = note {
+                    self.log_failure(error, note);
                 }
                 if failure.as_ref().is_none_or(|failure| failure.operation != Operation::Write) {
                     *failure = Some(SpoolFailure { operation, message: error.to_string() });
@@ -287,10 +279,7 @@ impl Spool {
             Ok(_) => {
                 let is_over = |failure: &SpoolFailure| operation == Operation::Write || operation == failure.operation;
                 if failure.take_if(|failure| is_over(failure)).is_some() && self.problem.lock().end().is_some() {
-                    match self.signal {
-                        SpoolSignal::Metrics => info!("the spool can be used again"),
-                        SpoolSignal::Logs => info!("delivery records can be stored again"),
-                    }
+                    self.log_recovery();
                 }
             }
         }
@@ -298,6 +287,24 @@ impl Spool {
         match self.signal {
             SpoolSignal::Metrics => metrics.set_metrics_spool_failing(failure.is_some()),
             SpoolSignal::Logs => metrics.set_logs_spool_failing(failure.is_some()),
+        }
+    }
+
+    fn log_failure(&self, error: &SpoolError, note: &str) {
+        match self.signal {
+            SpoolSignal::Metrics => {
+                warn!("the spool cannot be used; its requests stay there and new ones are kept in memory: {error}{note}")
+            }
+            SpoolSignal::Logs => warn!(
+                "delivery records cannot be stored in state_dir; stored ones stay there, and new ones are not accepted until it can be used: {error}{note}"
+            ),
+        }
+    }
+
+    fn log_recovery(&self) {
+        match self.signal {
+            SpoolSignal::Metrics => info!("the spool can be used again"),
+            SpoolSignal::Logs => info!("delivery records can be stored again"),
         }
     }
 

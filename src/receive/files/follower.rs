@@ -177,11 +177,12 @@ impl LogFileFollower {
         let Some(saved) = self.blocking(move |reader| reader.save(is_final), Vec::new(), stop).await else { return false };
         match saved {
             Ok(is_saved) => (_, self.has_moved) = (self.state_problem.end(), !is_saved),
-            Err(error) if self.state_problem.start(()) => {
-                let target = &self.intake.name;
-                warn!(%target, "the read positions of log files cannot be saved, so records would be read again after a restart: {error}");
+            Err(error) => {
+                if let Some(note) = self.state_problem.start(()) {
+                    let target = &self.intake.name;
+                    warn!(%target, "the read positions of log files cannot be saved, so records would be read again after a restart: {error}{note}");
+                }
             }
-            Err(_) => {}
         }
         true
     }
@@ -250,8 +251,7 @@ impl LogFileFollower {
         let name = target.name();
         if let Some(problem) = problem {
             let error = PollError::File(problem.clone());
-            if self.problem.start(problem) {
-                let note = self.problem.note();
+            if let Some(note) = self.problem.start(problem) {
                 warn!(target = name, part = PART, error.type = error.error_type(), "reading log files failed, trying again: {error}{note}");
             }
             deliveries.inspect(|deliveries| deliveries.failed(PART, error.error_type()));

@@ -16,13 +16,13 @@ impl LossLog {
     /// Logs the losses of a round, and the number of those that have no line as soon as the limit admits it.
     pub(super) fn add(&mut self, losses: &[String], now: Instant, mut log: impl FnMut(&str)) {
         for loss in losses {
-            if self.lines.admit(now) {
+            if self.lines.admit(now).is_some() {
                 log(loss);
             } else {
                 self.unlogged += 1;
             }
         }
-        if self.unlogged > 0 && self.summaries.admit(now) {
+        if self.unlogged > 0 && self.summaries.admit(now).is_some() {
             let count = std::mem::take(&mut self.unlogged);
             log(&format!(
                 "records may be missing: {count} further losses are not logged one by one; postmeter_poll_errors_total counts all"
