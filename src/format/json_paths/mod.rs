@@ -70,58 +70,9 @@ fn add_nodes<'a>(
     combined: &mut CombinedSeries<'a>,
     out: &mut FamiliesBuilder<'_>,
 ) -> Result<bool, ReadError> {
-    let needs_keys = series.labels.iter().any(|(_, source)| *source == LabelSource::Key);
-    let nodes: Vec<LocatedNode<'a>> = match &series.each {
-        Each::Document => vec![LocatedNode { node: document, key: None }],
-        Each::Nodes { path, .. } if needs_keys => path.located_nodes(document),
-        Each::Nodes { path, .. } => path.nodes(document).into_iter().map(|node| LocatedNode { node, key: None }).collect(),
-    };
-    if nodes.len() > NODES_MAX {
-        return Err(ReadError::Malformed(format!("{} has more than {NODES_MAX} nodes", series.family)));
-    }
     let mut is_expected = false;
-    for located in &nodes {
-        if !series.accepts(located.node) {
-            note_unreadable(series, out, || "an element of its list lacks the member that must_have names".to_owned());
-            combined.add_unreadable(combined::labels_of(series, located, true));
-            continue;
-        }
-        let node = match &series.value {
-            SeriesValue::Number(_) => None,
-            SeriesValue::Path(path) => path.node(located.node),
-        };
-        let reading = match &series.value {
-            SeriesValue::Number(number) => Reading::Number(*number),
-            SeriesValue::Path(_) => scalar::number(node, series.booleans, series.times),
-        };
-        is_expected |= node.is_some() || series.is_recognized_by(located.node, document);
-        let is_missing = reading == Reading::Missing;
-        if is_missing && (series.kind != FamilyType::Counter || std::ptr::eq(located.node, document)) {
-            continue;
-        }
-        let labels = combined::labels_of(series, located, is_missing && !located.node.is_object());
-        let value = match reading {
-            Reading::Number(number) => number,
-            Reading::Missing => {
-                note_unreadable_node(series, &labels, out, || "an element of its list has no value of the counter".to_owned());
-                combined.add_unreadable(labels);
-                continue;
-            }
-            Reading::Invalid => {
-                note_unreadable_node(series, &labels, out, || {
-                    let expected = if series.times { "neither a number nor an RFC 3339 time" } else { "not a number" };
-                    format!("{} is {expected}", node.map_or_else(String::new, scalar::describe))
-                });
-                f64::NAN
-            }
-        };
-        match labels {
-            Ok(labels) => combined.add(labels, value, series.combine),
-            Err(partial) => {
-                note_unreadable(series, out, || "a label is a list or an object".to_owned());
-                combined.add_unreadable(Err(partial));
-            }
-        }
+    for located in nodes_of(series, document)? {
+        is_expected |= add_node(series, &located, document, combined, out);
     }
     is_expected |= has_list_without_nodes(series, document);
     if is_expected {
@@ -132,6 +83,71 @@ fn add_nodes<'a>(
         combined.add_unknown_nodes();
     }
     Ok(is_expected)
+}
+
+/// Selects the nodes of a series, with their keys if a label needs them.
+fn nodes_of<'a>(series: &PathSeries, document: &'a Value) -> Result<Vec<LocatedNode<'a>>, ReadError> {
+    let needs_keys = series.labels.iter().any(|(_, source)| *source == LabelSource::Key);
+    let nodes: Vec<LocatedNode<'a>> = match &series.each {
+        Each::Document => vec![LocatedNode { node: document, key: None }],
+        Each::Nodes { path, .. } if needs_keys => path.located_nodes(document),
+        Each::Nodes { path, .. } => path.nodes(document).into_iter().map(|node| LocatedNode { node, key: None }).collect(),
+    };
+    if nodes.len() > NODES_MAX {
+        return Err(ReadError::Malformed(format!("{} has more than {NODES_MAX} nodes", series.family)));
+    }
+    Ok(nodes)
+}
+
+/// Adds the series of a node. Returns true if the node is one that the series describes.
+fn add_node<'a>(
+    series: &'static PathSeries,
+    located: &LocatedNode<'a>,
+    document: &'a Value,
+    combined: &mut CombinedSeries<'a>,
+    out: &mut FamiliesBuilder<'_>,
+) -> bool {
+    if !series.accepts(located.node) {
+        note_unreadable(series, out, || "an element of its list lacks the member that must_have names".to_owned());
+        combined.add_unreadable(combined::labels_of(series, located, true));
+        return false;
+    }
+    let (node, reading) = match &series.value {
+        SeriesValue::Number(number) => (None, Reading::Number(*number)),
+        SeriesValue::Path(path) => {
+            let node = path.node(located.node);
+            (node, scalar::number(node, series.booleans, series.times))
+        }
+    };
+    let is_expected = node.is_some() || series.is_recognized_by(located.node, document);
+    let is_missing = reading == Reading::Missing;
+    if is_missing && (series.kind != FamilyType::Counter || std::ptr::eq(located.node, document)) {
+        return is_expected;
+    }
+    let labels = combined::labels_of(series, located, is_missing && !located.node.is_object());
+    let value = match reading {
+        Reading::Number(number) => number,
+        Reading::Missing => {
+            note_unreadable_node(series, &labels, out, || "an element of its list has no value of the counter".to_owned());
+            combined.add_unreadable(labels);
+            return is_expected;
+        }
+        Reading::Invalid => {
+            note_unreadable_node(series, &labels, out, || {
+                let expected = if series.times { "neither a number nor an RFC 3339 time" } else { "not a number" };
+                format!("{} is {expected}", node.map_or_else(String::new, scalar::describe))
+            });
+            f64::NAN
+        }
+    };
+    match labels {
+        Ok(labels) => combined.add(labels, value, series.combine),
+        Err(partial) => {
+            note_unreadable(series, out, || "a label is a list or an object".to_owned());
+            combined.add_unreadable(Err(partial));
+        }
+    }
+    is_expected
 }
 
 /// Counts a value that cannot be read, and notes the reason.
