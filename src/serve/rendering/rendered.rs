@@ -20,7 +20,7 @@ pub(crate) struct RenderedPages {
     large: Arc<Mutex<LargePages>>,
     /// One permit, for the page that is being written: scrapers in several formats must not take all processors. Waiting for it takes no
     /// thread.
-    turn: Arc<Semaphore>,
+    writing: Arc<Semaphore>,
     telemetry: Arc<SelfTelemetry>,
     logged_conflicts: LoggedConflicts,
 }
@@ -35,7 +35,7 @@ pub(crate) enum Rendered {
 
 impl RenderedPages {
     pub(crate) fn new(telemetry: Arc<SelfTelemetry>, logged_conflicts: LoggedConflicts) -> Self {
-        Self { cache: Arc::default(), large: Arc::default(), turn: Arc::new(Semaphore::new(1)), telemetry, logged_conflicts }
+        Self { cache: Arc::default(), large: Arc::default(), writing: Arc::new(Semaphore::new(1)), telemetry, logged_conflicts }
     }
 
     /// Returns the rendering of these sections, without families that have a reserved name. A new one is written by another task, as long
@@ -77,12 +77,12 @@ impl RenderedPages {
         mut writer: PageWriter,
         last: Option<Arc<GrowingPage>>,
     ) {
-        let Ok(turn) = self.turn.clone().acquire_owned().await else { return };
+        let Ok(permit) = self.writing.clone().acquire_owned().await else { return };
         if !writer.is_wanted() {
             return;
         }
         tokio::task::spawn_blocking(move || {
-            let _turn = turn;
+            let _permit = permit;
             if let Some(last) = last {
                 writer.reuse(last);
             }
@@ -157,18 +157,18 @@ mod tests {
         let both = format!("# TYPE a untyped\na 1\n{histogram}");
         assert_eq!(text(&pages, "t", &native, &[section("z 1\n")]).await, both);
         // Nothing can be written now, so this is the page of before.
-        let turn = pages.turn.acquire().await.unwrap();
+        let permit = pages.writing.acquire().await.unwrap();
         assert_eq!(text(&pages, "t", &native, &[section("z 2\n")]).await, both);
-        drop(turn);
+        drop(permit);
         // A canonical family is new in the second scrape of the same reading.
         assert_eq!(text(&pages, "t", &native, &[section("z 2\n"), section("a 5\n")]).await, histogram);
         assert_eq!(text(&pages, "t", &native, &[section("h_count 5\n")]).await, "# TYPE a untyped\na 1\n");
         let other = [section("b 1\n")];
         assert_eq!(text(&pages, "t", &other, &[]).await, "# TYPE b untyped\nb 1\n");
         assert_eq!(text(&pages, "u", &native, &[]).await, both);
-        let turn = pages.turn.acquire().await.unwrap();
+        let permit = pages.writing.acquire().await.unwrap();
         assert_eq!(text(&pages, "t", &other, &[]).await, "# TYPE b untyped\nb 1\n", "pages of two targets do not replace each other");
-        drop(turn);
+        drop(permit);
     }
 
     #[test]
@@ -177,7 +177,7 @@ mod tests {
         runtime.block_on(async {
             let pages = pages();
             let native = [section("a 1\n")];
-            let turn = pages.turn.acquire().await.unwrap();
+            let permit = pages.writing.acquire().await.unwrap();
             for scrape in 0..1000 {
                 // The client disconnects at once.
                 drop(pages.get(&key(&(scrape % 3).to_string()), native.to_vec(), &ReservedNames::default()));
@@ -189,7 +189,7 @@ mod tests {
             threads.into_iter().for_each(|thread| drop(meeting.spawn(thread)));
             assert!(tokio::time::timeout(Duration::from_secs(60), meeting.join_all()).await.is_ok(), "both threads are free");
             let Rendered::Shared(reader) = pages.get(&key("read"), native.to_vec(), &ReservedNames::default()) else { panic!("too large") };
-            drop(turn);
+            drop(permit);
             let body = streamed(Encoding::Identity, |chunks| reader.send(chunks));
             assert_eq!(axum::body::to_bytes(body, usize::MAX).await.unwrap(), "# TYPE a untyped\na 1\n");
         });

@@ -51,7 +51,7 @@ pub(super) fn carry_of(source: &Source, context: &Context, point: &Point) -> Opt
 
 /// The part of a counter that the earlier process has counted.
 #[derive(Clone, Copy, Debug)]
-enum Before {
+enum EarlierPart {
     /// It is added to the values of this process.
     Added(f64),
     /// The total that the counter does not fall below.
@@ -60,7 +60,7 @@ enum Before {
 
 /// The facts about a mapping on which the totals depend.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Present {
+pub(super) struct MappingFacts {
     /// The time of the poll.
     pub now: SystemTime,
     /// The start of the present window.
@@ -73,7 +73,7 @@ pub(super) struct Present {
     pub keeps_start: bool,
 }
 
-impl Present {
+impl MappingFacts {
     pub(super) fn of(source: &Source, context: &Context, is_restarted: bool) -> Self {
         let window_step = match source.window.map(|rule| rule.every) {
             Some(WindowLength::Hour) => HOUR,
@@ -104,7 +104,7 @@ pub(super) struct CarriedTotals {
     /// The earlier totals of counters that no mapping has had yet, by the identity of the point.
     pending: HashMap<u64, (f64, Carry)>,
     /// The parts that were counted before, by the identity of the point.
-    before: HashMap<u64, Before>,
+    before: HashMap<u64, EarlierPart>,
     /// The totals of now.
     current: Totals,
     /// The start of the counters of the earlier process, if they are sums of windows.
@@ -127,15 +127,15 @@ impl CarriedTotals {
     }
 
     /// Adds to each counter what was counted before. A counter that no mapping has had yet keeps its total: it may be unreadable or idle.
-    pub(super) fn add_to(&mut self, snapshot: &mut Snapshot, present: Present, carry_of: impl Fn(&Point) -> Option<Carry>) {
+    pub(super) fn add_to(&mut self, snapshot: &mut Snapshot, facts: MappingFacts, carry_of: impl Fn(&Point) -> Option<Carry>) {
         if let Some(earlier) = self.earlier.take() {
-            self.begin(earlier, snapshot, present, &carry_of);
-        } else if present.is_restarted {
-            self.before.retain(|_, before| matches!(before, Before::Added(_)));
+            self.begin(earlier, snapshot, facts, &carry_of);
+        } else if facts.is_restarted {
+            self.before.retain(|_, before| matches!(before, EarlierPart::Added(_)));
             self.pending.retain(|_, (_, carry)| *carry == Carry::Always);
         }
         let Some(first) = self.first else { return };
-        if present.now.duration_since(first.at).is_ok_and(|after| after > PENDING_MAX) {
+        if facts.now.duration_since(first.at).is_ok_and(|after| after > PENDING_MAX) {
             self.pending.clear();
         }
         for point in snapshot.points.iter_mut().filter(|point| point.metric.kind == Kind::Counter) {
@@ -147,8 +147,8 @@ impl CarriedTotals {
                 self.before.extend(first.part_before(total, point.value, carry).map(|before| (identity, before)));
             }
             match self.before.get(&identity) {
-                Some(Before::Added(offset)) => point.value += offset,
-                Some(Before::Held(total)) => point.value = point.value.max(*total),
+                Some(EarlierPart::Added(offset)) => point.value += offset,
+                Some(EarlierPart::Held(total)) => point.value = point.value.max(*total),
                 None => {}
             }
             self.store(identity, point);
@@ -164,20 +164,19 @@ impl CarriedTotals {
         }
         self.current.since = snapshot.counters_since;
         self.current.continued_since = snapshot.continued.since;
-        self.current.window = self.current.window.max(present.window);
-        self.current.at = Some(present.now);
+        self.current.window = self.current.window.max(facts.window);
+        self.current.at = Some(facts.now);
     }
 
-    fn begin(&mut self, earlier: Totals, snapshot: &Snapshot, present: Present, carry_of: impl Fn(&Point) -> Option<Carry>) {
+    fn begin(&mut self, earlier: Totals, snapshot: &Snapshot, facts: MappingFacts, carry_of: impl Fn(&Point) -> Option<Carry>) {
         let is_later = |before: Option<SystemTime>, now: Option<SystemTime>, by: Duration| {
             before.zip(now).is_some_and(|(before, now)| now.duration_since(before).is_ok_and(|after| after >= by))
         };
         let is_restarted = is_later(earlier.since, snapshot.counters_since, START_TOLERANCE);
         self.first = Some(FirstMapping {
-            at: present.now,
+            at: facts.now,
             // Another time zone may name the same day again.
-            is_new_window: is_later(earlier.window, present.window, present.window_step)
-                && is_later(earlier.at, present.window, Duration::ZERO),
+            is_new_window: is_later(earlier.window, facts.window, facts.window_step) && is_later(earlier.at, facts.window, Duration::ZERO),
             is_start_unknown: earlier.since.is_none() || snapshot.counters_since.is_none(),
         });
         for point in earlier.points {
@@ -187,7 +186,7 @@ impl CarriedTotals {
             self.store(identity, &point);
         }
         self.current.window = earlier.window;
-        self.since = earlier.since.filter(|_| present.keeps_start);
+        self.since = earlier.since.filter(|_| facts.keeps_start);
         self.continued_since = earlier.continued_since;
     }
 
@@ -206,13 +205,13 @@ impl CarriedTotals {
 impl FirstMapping {
     /// Computes the part of a total that is not in the first value of this process. Events since the earlier process are lost if the value
     /// may contain others that were counted before.
-    fn part_before(&self, total: f64, value: f64, carry: Carry) -> Option<Before> {
+    fn part_before(&self, total: f64, value: f64, carry: Carry) -> Option<EarlierPart> {
         match carry {
-            Carry::Always if self.is_new_window => Some(Before::Added(total)),
-            Carry::Always => Some(Before::Added((total - value).max(0.0))),
+            Carry::Always if self.is_new_window => Some(EarlierPart::Added(total)),
+            Carry::Always => Some(EarlierPart::Added((total - value).max(0.0))),
             // Without a start, a much lower value is taken for that of a server that has restarted: the total would not move for long.
             Carry::UntilRestart if self.is_start_unknown && total - value > HELD_MAX.max(total * HELD_SHARE_MAX) => None,
-            Carry::UntilRestart => Some(Before::Held(total)),
+            Carry::UntilRestart => Some(EarlierPart::Held(total)),
         }
     }
 }
@@ -242,8 +241,8 @@ mod tests {
         carry: Carry,
     ) -> Vec<f64> {
         let now = window.unwrap_or(SystemTime::UNIX_EPOCH) + Duration::from_secs(1800);
-        let present = Present { now, window, window_step: Duration::from_secs(3600), is_restarted, keeps_start: window.is_some() };
-        carried.add_to(&mut snapshot, present, |point| (point.metric == &RECEIVED_MESSAGES).then_some(carry));
+        let facts = MappingFacts { now, window, window_step: Duration::from_secs(3600), is_restarted, keeps_start: window.is_some() };
+        carried.add_to(&mut snapshot, facts, |point| (point.metric == &RECEIVED_MESSAGES).then_some(carry));
         snapshot.points.iter().filter(|point| point.metric == &RECEIVED_MESSAGES).map(|point| point.value).collect()
     }
 
@@ -317,8 +316,8 @@ mod tests {
             let mut carried = CarriedTotals::after(Totals { since: time(100), ..Totals::default() });
             let mut snapshot = snapshot(time(500), None, 7.0);
             let now = SystemTime::UNIX_EPOCH;
-            let present = Present { now, window: None, window_step: Duration::ZERO, is_restarted: false, keeps_start };
-            carried.add_to(&mut snapshot, present, |_| None);
+            let facts = MappingFacts { now, window: None, window_step: Duration::ZERO, is_restarted: false, keeps_start };
+            carried.add_to(&mut snapshot, facts, |_| None);
             assert_eq!((snapshot.counters_since, carried.current().and_then(|totals| totals.since)), (expected, expected));
         }
         // Without windows, the others have the start that the server reports.
@@ -328,8 +327,8 @@ mod tests {
             let continued = ContinuedCounters { metrics, since: time(500).filter(|_| expected.is_some()) };
             let mut snapshot = Snapshot { continued, ..snapshot(time(500), None, 7.0) };
             let now = SystemTime::UNIX_EPOCH;
-            let present = Present { now, window: None, window_step: Duration::ZERO, is_restarted: false, keeps_start: false };
-            carried.add_to(&mut snapshot, present, |_| None);
+            let facts = MappingFacts { now, window: None, window_step: Duration::ZERO, is_restarted: false, keeps_start: false };
+            carried.add_to(&mut snapshot, facts, |_| None);
             assert_eq!((snapshot.counters_since, snapshot.continued.since), (time(500), expected));
             assert_eq!(carried.current().map(|totals| (totals.since, totals.continued_since)), Some((time(500), expected)));
         }

@@ -1,6 +1,6 @@
 //! The end of mapping a poll: the snapshot, from the points and what is remembered of earlier polls.
 
-use super::super::carried::{Present, carry_of};
+use super::super::carried::{MappingFacts, carry_of};
 use super::Mapping;
 use super::contribution::{identities_of_sums_with, omit};
 use crate::model::{Kind, Number, Point, Repair, Snapshot};
@@ -55,7 +55,7 @@ impl Mapping<'_> {
             snapshot.continued.since = memory.first_counters_since;
         }
         if let Some(carried) = &mut memory.carried {
-            carried.add_to(&mut snapshot, Present::of(source, context, is_restarted), |point| carry_of(source, context, point));
+            carried.add_to(&mut snapshot, MappingFacts::of(source, context, is_restarted), |point| carry_of(source, context, point));
         }
         snapshot
     }
