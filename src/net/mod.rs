@@ -17,6 +17,7 @@ mod masked_url;
 mod printable;
 mod private_file;
 pub(crate) mod quarantine;
+mod quota;
 mod recent;
 mod redact;
 mod regular_file;
@@ -41,6 +42,7 @@ pub(crate) use private_file::remove_unfinished_replacement;
 pub use private_file::{
     PRIVATE_DIRECTORY_MODE, PRIVATE_FILE_MODE, create_private_directory, replace_private_file, replace_unsynced_file, sync_directory,
 };
+pub(crate) use quota::Quota;
 pub(crate) use recent::Recent;
 pub use redact::Redactor;
 pub(crate) use regular_file::open_regular_file;

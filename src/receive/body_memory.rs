@@ -1,7 +1,6 @@
 //! The memory of bodies: pools with a limit each. A body occupies its bytes in several of them.
 
-use parking_lot::Mutex;
-use std::collections::HashMap;
+use crate::net::Quota;
 use std::fmt::{self, Display, Formatter};
 use std::sync::Arc;
 
@@ -37,46 +36,28 @@ pub(super) struct BodyPool(Arc<Inner>);
 struct Inner {
     kind: PoolKind,
     bytes_max: usize,
-    used: Mutex<Used>,
-}
-
-/// The pieces in use. There are at most as many targets as requests.
-#[derive(Debug, Default)]
-struct Used {
-    all: usize,
-    by_target: HashMap<Arc<str>, usize>,
+    /// The pieces in use, by target.
+    pieces: Quota<Arc<str>>,
 }
 
 impl BodyPool {
     pub(super) fn new(kind: PoolKind, bytes_max: usize) -> Self {
-        Self(Arc::new(Inner { kind, bytes_max, used: Mutex::default() }))
+        Self(Arc::new(Inner { kind, bytes_max, pieces: Quota::new(bytes_max / PIECE_BYTES, None) }))
     }
 
     /// The bytes in use.
     #[cfg(test)]
     pub(super) fn used_bytes(&self) -> usize {
-        self.0.used.lock().all * PIECE_BYTES
+        self.0.pieces.used() * PIECE_BYTES
     }
 
     fn take(&self, target: &Arc<str>, pieces: usize) -> Result<(), NoMemory> {
-        let mut used = self.0.used.lock();
-        if (used.all + pieces) * PIECE_BYTES > self.0.bytes_max {
-            let most = used.by_target.iter().max_by_key(|(_, pieces)| **pieces);
-            let most_of = most.map_or_else(|| target.clone(), |(target, _)| target.clone());
-            return Err(NoMemory { kind: self.0.kind, bytes_max: self.0.bytes_max, most_of });
-        }
-        used.all += pieces;
-        *used.by_target.entry(target.clone()).or_default() += pieces;
-        Ok(())
+        let no_memory = |most_of| NoMemory { kind: self.0.kind, bytes_max: self.0.bytes_max, most_of };
+        self.0.pieces.take(target, pieces).map_err(no_memory)
     }
 
     fn give_back(&self, target: &Arc<str>, pieces: usize) {
-        let mut used = self.0.used.lock();
-        used.all = used.all.saturating_sub(pieces);
-        match used.by_target.get_mut(target) {
-            Some(of_target) if *of_target > pieces => *of_target -= pieces,
-            _ => drop(used.by_target.remove(target)),
-        }
+        self.0.pieces.give_back(target, pieces);
     }
 }
 
@@ -180,7 +161,6 @@ mod tests {
         assert_eq!(all.used_bytes(), PIECE_BYTES, "all or nothing");
         drop((first, second));
         assert_eq!((all.used_bytes(), one.used_bytes()), (0, 0));
-        assert!(all.0.used.lock().by_target.is_empty());
     }
 
     #[test]

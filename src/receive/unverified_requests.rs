@@ -41,7 +41,7 @@ impl UnverifiedRequests {
     /// pool as well; others enter it when they are verified. Returns `None` if there are too many requests.
     pub(super) fn admit(&self, client: &ConnectionClient, all: &BodyPool, of_target: &BodyPool) -> Option<UnverifiedRequest> {
         let is_known = client.has_authenticated();
-        let permit = if is_known { &self.known } else { &self.unknown }.try_acquire(client.client())?;
+        let permit = if is_known { &self.known } else { &self.unknown }.try_acquire(client.client()).ok()?;
         let last = if is_known { of_target } else { &self.unknown_memory };
         Some(UnverifiedRequest { permit, pools: vec![all.clone(), self.memory.clone(), last.clone()] })
     }

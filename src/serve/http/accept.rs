@@ -47,10 +47,13 @@ pub(crate) async fn serve(listener: TcpListener, router: Router, access: Access,
                     access.telemetry().access.refused("connections");
                     continue;
                 };
-                let Some(permit) = quota.try_acquire(peer.into()) else {
-                    access.telemetry().access.refused("connections");
-                    closed.note_new(quota.cause_of_refusal(peer.into()), now);
-                    continue;
+                let permit = match quota.try_acquire(peer.into()) {
+                    Ok(permit) => permit,
+                    Err(cause) => {
+                        access.telemetry().access.refused("connections");
+                        closed.note_new(cause, now);
+                        continue;
+                    }
                 };
                 let connection = Connection { client, router: router.clone(), access: access.clone(), stop: stop.clone() };
                 connections.spawn(connection.run(stream, activity, permit));

@@ -166,7 +166,7 @@ impl Connection {
     async fn respond(&self, request: hyper::Request<Incoming>, activity: Arc<Activity>) -> Result<Response<ObservedBody>, Infallible> {
         let mut guard = activity.begin_request();
         let client = self.client.client();
-        let mut permit = self.access.requests().try_acquire(client).map(RequestPermit::from);
+        let mut permit = self.access.requests().try_acquire(client).ok().map(RequestPermit::from);
         let is_http2 = request.version() == Version::HTTP_2;
         let chunk_bytes_max = if is_http2 { CHUNK_BYTES_MAX } else { usize::MAX };
         // The router omits the body of its responses to HEAD, and hyper does so in HTTP/1.1.
