@@ -48,16 +48,11 @@ impl From<LimitExceeded> for ReadError {
     }
 }
 
-/// The largest size of a quotation, in bytes.
-const QUOTE_BYTES_MAX: usize = 200;
+/// The largest length of a quotation, in characters.
+const QUOTE_CHARS_MAX: usize = 200;
 
 /// Returns the beginning of a text from a server, as it can be quoted in an error message or in one line of a log.
 #[must_use]
 pub fn quote(text: &str) -> String {
-    let quoted = crate::model::cut(text, QUOTE_BYTES_MAX);
-    let mut line: String = crate::net::on_one_line(quoted);
-    if quoted.len() < text.len() {
-        line.push('…');
-    }
-    line
+    crate::net::shorten(text, QUOTE_CHARS_MAX)
 }

@@ -37,7 +37,7 @@ pub(crate) use line_limit::LineLimit;
 pub(crate) use lock_file::LockFile;
 pub(crate) use log_once::{Episode, LoggedSet, ProblemLog, RECOVERY};
 pub use masked_url::masked_url;
-pub use printable::{Escaped, is_unprintable, on_one_line};
+pub use printable::{Escaped, is_unprintable, on_one_line, shorten};
 pub(crate) use private_file::remove_unfinished_replacement;
 pub use private_file::{
     PRIVATE_DIRECTORY_MODE, PRIVATE_FILE_MODE, create_private_directory, replace_private_file, replace_unsynced_file, sync_directory,

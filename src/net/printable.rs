@@ -19,6 +19,13 @@ pub fn on_one_line(text: &str) -> String {
     text.chars().map(|c| if is_unprintable(c) { ' ' } else { c }).collect()
 }
 
+/// The start of a text on one line, of at most this many characters and with an ellipsis in place of what follows.
+#[must_use]
+pub fn shorten(text: &str, chars_max: usize) -> String {
+    let mut rest = text.char_indices().skip(chars_max);
+    rest.next().map_or_else(|| on_one_line(text), |(end, _)| on_one_line(&text[..end]) + "…")
+}
+
 /// A text whose unprintable characters are displayed as escapes (`\u202e`), except for those that `keep` accepts.
 #[derive(Clone, Copy, Debug)]
 pub struct Escaped<'t> {
@@ -71,6 +78,13 @@ impl fmt::Display for Escaped<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_text_is_cut_at_a_number_of_characters_and_ends_with_an_ellipsis() {
+        for (text, expected) in [("", ""), ("ü\nü", "ü ü"), ("ü\nü\n", "ü ü…"), ("\u{1f4ec}abcdef", "\u{1f4ec}ab…")] {
+            assert_eq!(shorten(text, 3), expected, "{text:?}");
+        }
+    }
 
     #[test]
     fn characters_that_a_terminal_interprets_are_escaped() {

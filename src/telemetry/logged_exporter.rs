@@ -2,7 +2,7 @@
 //!
 //! A line about a failure is not exported as a log record: the SDK suppresses what its own threads log.
 
-use crate::net::{ProblemLog, Redactor, on_one_line, stable_cause};
+use crate::net::{ProblemLog, Redactor, shorten, stable_cause};
 use opentelemetry_sdk::Resource;
 use opentelemetry_sdk::error::{OTelSdkError, OTelSdkResult};
 use opentelemetry_sdk::logs::{LogBatch, LogExporter};
@@ -61,11 +61,9 @@ impl ExportLog {
             Err(OTelSdkError::AlreadyShutdown) => {}
             Err(_) if self.is_over.load(Ordering::Relaxed) => {}
             Err(error) => {
-                let mut cause = on_one_line(&cause(error));
+                let mut cause = cause(error);
                 self.secrets.redact(&mut cause);
-                if let Some((end, _)) = cause.char_indices().nth(CAUSE_CHARS_MAX) {
-                    cause.truncate(end);
-                }
+                let cause = shorten(&cause, CAUSE_CHARS_MAX);
                 let note = self.problem.lock().start(stable_cause(&cause));
                 if let Some(note) = note {
                     warn!(

@@ -3,7 +3,7 @@
 //! The OTLP specification defines which status codes allow a retry (sections "Failures" of OTLP/gRPC and OTLP/HTTP).
 
 use crate::export::queue::request_exporter::{ExportFailure, RetryDecision};
-use crate::net::{AUTHORITY_AS_SERVER, RETRY_AFTER_MAX, Redactor, is_authority_as_server, on_one_line, root_cause, stable_cause};
+use crate::net::{AUTHORITY_AS_SERVER, RETRY_AFTER_MAX, Redactor, is_authority_as_server, root_cause, shorten, stable_cause};
 use http::StatusCode;
 use std::time::Duration;
 use tonic::{Code, Status};
@@ -201,8 +201,7 @@ fn is_about_size(message: &str) -> bool {
 
 /// Shortens a receiver's message and puts it on one line.
 pub(crate) fn shortened(message: &str) -> String {
-    let end = message.char_indices().nth(MESSAGE_CHARS_MAX).map_or(message.len(), |(end, _)| end);
-    on_one_line(&message[..end])
+    shorten(message, MESSAGE_CHARS_MAX)
 }
 
 #[cfg(test)]

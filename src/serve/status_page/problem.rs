@@ -7,6 +7,7 @@ use super::format;
 use super::state::State;
 use super::target::slowdown;
 use super::view::PageTime;
+use crate::net::shorten;
 use crate::poll::{PollError, Target};
 use crate::telemetry::{StaleReading, StaleReason};
 use std::time::{Duration, SystemTime};
@@ -190,11 +191,7 @@ impl Problem {
 
 impl ErrorView {
     pub(super) fn of(error: &PollError) -> Self {
-        let text = error.to_string();
-        let mut message: String = text.chars().take(ERROR_CHARS_MAX).collect();
-        if message.len() < text.len() {
-            message.push('…');
-        }
+        let message = shorten(&error.to_string(), ERROR_CHARS_MAX);
         // The texts of the other errors contain advice.
         let advice = match error {
             PollError::Malformed(_) => Some("inspect the response with `postmeter scrape`; are url and system correct?"),
