@@ -293,7 +293,7 @@ impl Spool {
     fn log_failure(&self, error: &SpoolError, note: &str) {
         match self.signal {
             SpoolSignal::Metrics => {
-                warn!("the spool cannot be used; its requests stay there and new ones are kept in memory: {error}{note}")
+                warn!("the spool cannot be used; its requests stay there and new ones are kept in memory: {error}{note}");
             }
             SpoolSignal::Logs => warn!(
                 "delivery records cannot be stored in state_dir; stored ones stay there, and new ones are not accepted until it can be used: {error}{note}"
