@@ -82,34 +82,6 @@ pub enum Take {
     Sum,
 }
 
-impl AttributeSource {
-    /// The unchanged value of a label, or of the first of several that is not empty.
-    #[must_use]
-    pub const fn labels(labels: &'static [&'static str], attribute: &'static Attribute) -> Self {
-        Self { attribute, labels, template: &[], values: &[], other: None }
-    }
-
-    /// A text that is composed of labels.
-    #[must_use]
-    pub const fn template(template: &'static [Piece], attribute: &'static Attribute) -> Self {
-        Self { attribute, labels: &[], template, values: &[], other: None }
-    }
-
-    /// Replaces native values according to a table of native and canonical values.
-    #[must_use]
-    pub const fn by_table(mut self, values: &'static [(&'static str, &'static str)]) -> Self {
-        self.values = values;
-        self
-    }
-
-    /// Uses this canonical value for native values that are not in the table.
-    #[must_use]
-    pub const fn otherwise(mut self, other: &'static str) -> Self {
-        self.other = Some(other);
-        self
-    }
-}
-
 /// The calculation that turns native values into canonical ones.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Transform {
@@ -160,82 +132,5 @@ impl Rule {
             detail: None,
             replaces: &[],
         }
-    }
-
-    /// Takes only series that have all of these labels.
-    #[must_use]
-    pub const fn when(mut self, labels: &'static [(&'static str, &'static str)]) -> Self {
-        self.when = labels;
-        self
-    }
-
-    /// Takes only series that have none of these labels.
-    #[must_use]
-    pub const fn unless(mut self, labels: &'static [(&'static str, &'static str)]) -> Self {
-        self.unless = labels;
-        self
-    }
-
-    /// Adds attributes with fixed values to each point.
-    #[must_use]
-    pub const fn with(mut self, attributes: &'static [(&'static Attribute, &'static str)]) -> Self {
-        self.with = attributes;
-        self
-    }
-
-    /// Adds attributes whose values come from labels.
-    #[must_use]
-    pub const fn from(mut self, labels: &'static [AttributeSource]) -> Self {
-        self.from = labels;
-        self
-    }
-
-    /// Takes this number from each series.
-    #[must_use]
-    pub const fn take(mut self, take: Take) -> Self {
-        self.take = take;
-        self
-    }
-
-    /// Multiplies each value by a factor.
-    #[must_use]
-    pub const fn scale(mut self, scale: f64) -> Self {
-        self.scale = scale;
-        self
-    }
-
-    /// Produces points with the value 0 if the response does not contain the series.
-    #[must_use]
-    pub const fn zero_when_absent(mut self) -> Self {
-        self.zero_when_absent = true;
-        self
-    }
-
-    /// Applies the rule only if no earlier rule has produced the same point.
-    #[must_use]
-    pub const fn fallback(mut self) -> Self {
-        self.fallback = true;
-        self
-    }
-
-    /// Calculates values in this way.
-    #[must_use]
-    pub const fn transform(mut self, transform: Transform) -> Self {
-        self.transform = transform;
-        self
-    }
-
-    /// Replaces the total of the metric by one point for each value of a label, in targets that opt in to this detail.
-    #[must_use]
-    pub const fn detail(mut self, label: &'static str, attribute: &'static Attribute) -> Self {
-        self.detail = Some((label, attribute));
-        self
-    }
-
-    /// For a detail of a family that counts several totals together: replaces the sum of these totals.
-    #[must_use]
-    pub const fn replacing(mut self, totals: &'static [&'static [(&'static Attribute, &'static str)]]) -> Self {
-        self.replaces = totals;
-        self
     }
 }

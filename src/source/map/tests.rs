@@ -11,6 +11,7 @@ mod absent_parts;
 mod accumulation;
 mod alternating_processes;
 mod attributes;
+mod builders;
 mod counts_of_histograms;
 mod definitions;
 mod details;

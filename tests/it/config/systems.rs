@@ -16,8 +16,8 @@ static AT_TARGET_URL: &[Request] = &[Request::get("text", TARGET_URL, prometheus
 static ONE_FORMAT: &[Request] = &[request("json")];
 static TWO_FORMATS: &[Request] = &[request("json"), request("text")];
 static DETAILED: &[Rule] = &[
-    Rule::new(&["depth_by_domain"], &QUEUE_DEPTH).detail("domain", &DESTINATION_DOMAIN),
-    Rule::new(&["depth_by_tenant"], &QUEUE_DEPTH).detail("tenant", &TENANT_NAME),
+    Rule { detail: Some(("domain", &DESTINATION_DOMAIN)), ..Rule::new(&["depth_by_domain"], &QUEUE_DEPTH) },
+    Rule { detail: Some(("tenant", &TENANT_NAME)), ..Rule::new(&["depth_by_tenant"], &QUEUE_DEPTH) },
 ];
 
 const fn part(name: &'static str, credential: Credential, requests: &'static [Request], rules: &'static [Rule]) -> Part {
