@@ -22,6 +22,11 @@ pub(crate) const fn key(name: &'static str, shape: Shape, default: DefaultValue,
     Key { name, shape, default, help }
 }
 
+/// The names of a table of choices.
+pub(crate) fn names<T>(choices: &[(&'static str, T)]) -> Vec<&'static str> {
+    choices.iter().map(|(name, _)| *name).collect()
+}
+
 /// The default of a key that turns nothing on while it is absent.
 pub(crate) const NONE: DefaultValue = DefaultValue::Description("none");
 

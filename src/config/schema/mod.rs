@@ -23,7 +23,7 @@ pub(super) use telemetry::TELEMETRY;
 pub(super) use web::{HTTP_SERVER, WEB_CONFIG, WEB_RATE_LIMIT};
 
 use super::path_patterns::PATTERNS_MAX;
-use crate::yaml::schema::{NONE, key};
+use crate::yaml::schema::{NONE, key, names};
 use DefaultValue::{Description, Flag};
 
 /// The keys at the top of the file.
@@ -107,8 +107,3 @@ pub(super) static RELOAD: &[Key] = &[
     key("endpoint", Shape::Flag, Flag(false), "Reload on POST /-/reload. The option --enable-reload does the same."),
     key("watch", Shape::Flag, Flag(false), "Reload when the file changes."),
 ];
-
-/// The names of a table of choices.
-fn names<T>(choices: &[(&'static str, T)]) -> Vec<&'static str> {
-    choices.iter().map(|(name, _)| *name).collect()
-}

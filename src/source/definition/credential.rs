@@ -3,9 +3,10 @@
 use super::memory::Memory;
 use super::schema::{CREDENTIAL, TICKET};
 use crate::source::{Credential, JsonPath, Placeholders, Ticket};
+use crate::yaml::schema::names;
 use crate::yaml::{Decoder, Item, Value};
 
-const KINDS: &[(&str, Credential)] = &[
+pub(super) const KINDS: &[(&str, Credential)] = &[
     ("optional", Credential::Optional),
     ("none", Credential::None),
     ("bearer", Credential::Bearer),
@@ -13,10 +14,6 @@ const KINDS: &[(&str, Credential)] = &[
     ("bearer_or_basic", Credential::BearerOrBasic),
     ("whm", Credential::Whm),
 ];
-
-pub(super) fn names() -> Vec<&'static str> {
-    KINDS.iter().map(|(name, _)| *name).collect()
-}
 
 pub(super) fn decode(decoder: &mut Decoder<'_>, memory: Memory, item: &Item<'_>) -> Option<Credential> {
     if !matches!(item.node.value, Value::Map(_)) {
@@ -38,7 +35,7 @@ pub(super) fn decode(decoder: &mut Decoder<'_>, memory: Memory, item: &Item<'_>)
             None
         }
         (None, None) => {
-            decoder.report(&location, format!("expected {{header: NAME}}, {{ticket: ...}}, or one of: {}", names().join(", ")));
+            decoder.report(&location, format!("expected {{header: NAME}}, {{ticket: ...}}, or one of: {}", names(KINDS).join(", ")));
             None
         }
     }

@@ -7,17 +7,13 @@ use super::schema::DIAGNOSIS;
 use crate::source::{Condition, Diagnosis};
 use crate::yaml::{Decoder, Item};
 
-const CONDITIONS: &[(&str, Condition)] = &[
+pub(super) const CONDITIONS: &[(&str, Condition)] = &[
     ("rises", Condition::Rises),
     ("falls", Condition::Falls),
     ("present", Condition::Present),
     ("positive", Condition::Positive),
     ("absent", Condition::Absent),
 ];
-
-pub(super) fn condition_names() -> Vec<&'static str> {
-    CONDITIONS.iter().map(|(name, _)| *name).collect()
-}
 
 pub(super) fn decode(decoder: &mut Decoder<'_>, memory: Memory, item: &Item<'_>) -> Option<Diagnosis> {
     let mut map = decoder.map(item, DIAGNOSIS)?;

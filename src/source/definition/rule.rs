@@ -9,24 +9,14 @@ use super::schema::{CONVERT, DETAIL, RULE};
 use super::{pattern, unit};
 use crate::model::{Attribute, Kind, Metric};
 use crate::source::{Rule, Take, Transform};
+use crate::yaml::schema::names;
 use crate::yaml::{Decoder, Item, Location, Map, Value};
 
-const TAKES: &[(&str, Take)] = &[("value", Take::Value), ("count", Take::Count), ("sum", Take::Sum)];
-const FALLS: &[(&str, Transform)] =
+pub(super) const TAKES: &[(&str, Take)] = &[("value", Take::Value), ("count", Take::Count), ("sum", Take::Sum)];
+pub(super) const FALLS: &[(&str, Transform)] =
     &[("reset", Transform::Unchanged), ("hold", Transform::Hold), ("accumulate", Transform::Accumulate), ("rebase", Transform::Rebase)];
-const CONVERSIONS: &[(&str, Transform)] = &[("age", Transform::Age), ("is_zero", Transform::IsZero), ("is_nonzero", Transform::IsNonZero)];
-
-pub(super) fn take_names() -> Vec<&'static str> {
-    TAKES.iter().map(|(name, _)| *name).collect()
-}
-
-pub(super) fn fall_names() -> Vec<&'static str> {
-    FALLS.iter().map(|(name, _)| *name).collect()
-}
-
-pub(super) fn convert_names() -> Vec<&'static str> {
-    CONVERSIONS.iter().map(|(name, _)| *name).collect()
-}
+pub(super) const CONVERSIONS: &[(&str, Transform)] =
+    &[("age", Transform::Age), ("is_zero", Transform::IsZero), ("is_nonzero", Transform::IsNonZero)];
 
 /// Decodes a rule. Its families are added to `rule_families`. `windowed`: its values are sums over windows.
 pub(super) fn decode<'n>(
@@ -182,7 +172,7 @@ fn decode_share(decoder: &mut Decoder<'_>, memory: Memory, item: &Item<'_>) -> O
     let mut map = decoder.map(item, CONVERT)?;
     let share = map.take("one_minus_share_of");
     if share.is_none() {
-        decoder.report(&map.location, format!("expected {{one_minus_share_of: FAMILY}}, or one of: {}", convert_names().join(", ")));
+        decoder.report(&map.location, format!("expected {{one_minus_share_of: FAMILY}}, or one of: {}", names(CONVERSIONS).join(", ")));
     }
     decoder.finish(map);
     let family = share.and_then(|item| pattern::family(decoder, &item))?;

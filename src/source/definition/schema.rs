@@ -9,7 +9,7 @@ use super::limits::{
 };
 use crate::source::systems::code;
 use crate::yaml::schema::DefaultValue::{Bytes, Choice, Description, Duration as DurationIs, Flag, Integer, Required};
-use crate::yaml::schema::{Key, NONE, Shape, key};
+use crate::yaml::schema::{Key, NONE, Shape, key, names};
 use std::time::Duration;
 
 /// The end of the year 9999.
@@ -61,7 +61,7 @@ pub static DEFINITION: &[Key] = &[
     ),
     key("counters", TEXTS, NONE, "Families that are counters although the server declares them otherwise."),
     key("windowed", Shape::Flag, Flag(false), "Whether the server reports sums over a window, so that targets accept `window`."),
-    key("delivery_log", Shape::Choice(code::delivery_log_names), NONE, "The delivery log, by the name of its reader."),
+    key("delivery_log", Shape::Choice(|| names(code::DELIVERY_LOGS)), NONE, "The delivery log, by the name of its reader."),
     key("hook", Shape::Map(super::hook::schema::HOOK), NONE, "The requests by which the system reports deliveries to Postmeter."),
     key("notes", Shape::List(&Shape::Text, 0..=NOTES_MAX), NONE, "Facts for readers of the file. They have no effect."),
     key(
@@ -101,7 +101,7 @@ pub static DIAGNOSIS: &[Key] = &[
     key("without", TEXTS, NONE, "Families, or patterns of names. If the response has a series of any of them, there is no advice."),
     key(
         "condition",
-        Shape::Choice(super::diagnosis::condition_names),
+        Shape::Choice(|| names(super::diagnosis::CONDITIONS)),
         Choice("rises"),
         "`rises`: the value is higher than in the previous poll. `falls`: it is lower, and the server reports the same start of its counters as before. `present`: there is such a series. `positive`: its value is greater than 0. `absent`: there is no such series.",
     ),
@@ -124,7 +124,7 @@ pub static PART: &[Key] = &[
     key("body_bytes_max", Shape::Bytes(1024..=1024 * 1024 * 1024), Bytes(16 * 1024 * 1024), "The largest response, after decompression."),
     key(
         "credential",
-        Shape::Either(&[Shape::Choice(super::credential::names), Shape::Map(CREDENTIAL)]),
+        Shape::Either(&[Shape::Choice(|| names(super::credential::KINDS)), Shape::Map(CREDENTIAL)]),
         Choice("optional"),
         "The credential that the requests carry.",
     ),
@@ -185,7 +185,7 @@ pub static TICKET: &[Key] = &[
 
 /// `window:`
 pub static WINDOW_RULE: &[Key] = &[
-    key("every", Shape::Choice(super::window::length_names), Required, "The length of a window: `day` or `hour`."),
+    key("every", Shape::Choice(|| names(super::window::LENGTHS)), Required, "The length of a window: `day` or `hour`."),
     key("zone", Shape::Text, Description("UTC"), "The time zone that days begin in, unless `window` of the target has another."),
     key(
         "late",
@@ -230,7 +230,7 @@ pub static REQUEST: &[Key] = &[
 /// An item of `series:`
 pub static SERIES: &[Key] = &[
     key("family", Shape::Text, Required, "The native family."),
-    key("type", Shape::Choice(super::series::type_names), Choice("gauge"), "`gauge` or `counter`."),
+    key("type", Shape::Choice(|| names(super::series::TYPES)), Choice("gauge"), "`gauge` or `counter`."),
     key("help", Shape::Text, Description("none"), "The help text of the family."),
     key("each", Shape::Text, Description("the document"), "The JSONPath of the nodes."),
     key(
@@ -242,7 +242,7 @@ pub static SERIES: &[Key] = &[
     key("value", Shape::Text, Required, "A number, or the JSONPath of the number from the node."),
     key(
         "combine",
-        Shape::Choice(super::series::combine_names),
+        Shape::Choice(|| names(super::series::COMBINATIONS)),
         Choice("sum"),
         "How nodes with equal labels are combined: `sum`, `max` or `min`.",
     ),

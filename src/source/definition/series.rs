@@ -8,16 +8,8 @@ use crate::model::FamilyType;
 use crate::source::{Combine, Each, JsonPath, LabelSource, PathSeries, SeriesValue};
 use crate::yaml::{Decoder, Item, Value};
 
-const TYPES: &[(&str, FamilyType)] = &[("gauge", FamilyType::Gauge), ("counter", FamilyType::Counter)];
-const COMBINATIONS: &[(&str, Combine)] = &[("sum", Combine::Sum), ("max", Combine::Max), ("min", Combine::Min)];
-
-pub(super) fn type_names() -> Vec<&'static str> {
-    TYPES.iter().map(|(name, _)| *name).collect()
-}
-
-pub(super) fn combine_names() -> Vec<&'static str> {
-    COMBINATIONS.iter().map(|(name, _)| *name).collect()
-}
+pub(super) const TYPES: &[(&str, FamilyType)] = &[("gauge", FamilyType::Gauge), ("counter", FamilyType::Counter)];
+pub(super) const COMBINATIONS: &[(&str, Combine)] = &[("sum", Combine::Sum), ("max", Combine::Max), ("min", Combine::Min)];
 
 /// Decodes a series. The first value is the name of its family.
 pub(super) fn decode(decoder: &mut Decoder<'_>, memory: Memory, item: &Item<'_>) -> Option<(String, PathSeries)> {

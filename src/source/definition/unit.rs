@@ -1,9 +1,10 @@
 //! Native units: the factor that converts a value to the unit of its metric.
 
 use crate::model::Metric;
+use crate::yaml::schema::names;
 
 /// The units, each with the unit of the metrics that it fits and the factor.
-const UNITS: &[(&str, (&str, f64))] = &[
+pub(super) const UNITS: &[(&str, (&str, f64))] = &[
     ("ns", ("s", 1e-9)),
     ("us", ("s", 1e-6)),
     ("ms", ("s", 0.001)),
@@ -37,10 +38,6 @@ const OTHER_NAMES: &[(&str, &str)] = &[
     ("percent", "%"),
 ];
 
-pub(super) fn names() -> Vec<&'static str> {
-    UNITS.iter().map(|(name, _)| *name).collect()
-}
-
 /// Returns the factor for a metric.
 pub(super) fn factor(unit: &str, metric: Option<&Metric>) -> Result<f64, String> {
     let of_metric = metric.map(|metric| metric.unit);
@@ -57,8 +54,8 @@ pub(super) fn factor(unit: &str, metric: Option<&Metric>) -> Result<f64, String>
             Err(format!("{unit} does not fit {name}, whose unit is {metric_unit}; {advice}"))
         }
         None => {
-            let advice =
-                similar(unit).map_or_else(|| format!("expected one of: {}", names().join(", ")), |name| format!("did you mean {name}?"));
+            let advice = similar(unit)
+                .map_or_else(|| format!("expected one of: {}", names(UNITS).join(", ")), |name| format!("did you mean {name}?"));
             Err(format!("unknown unit {unit}; {advice}"))
         }
     }

@@ -6,13 +6,9 @@ use crate::model::time_zone;
 use crate::source::{Request, WINDOWS_KEPT_MAX, WindowLength, WindowRule, fill_placeholders};
 use crate::yaml::{Decoder, Item};
 
-const LENGTHS: &[(&str, WindowLength)] = &[("day", WindowLength::Day), ("hour", WindowLength::Hour)];
+pub(super) const LENGTHS: &[(&str, WindowLength)] = &[("day", WindowLength::Day), ("hour", WindowLength::Hour)];
 /// The number of windows that can be read again after their end: the present one and the oldest one are kept besides them.
 const LATE_WINDOWS_MAX: u32 = WINDOWS_KEPT_MAX as u32 - 2;
-
-pub(super) fn length_names() -> Vec<&'static str> {
-    LENGTHS.iter().map(|(name, _)| *name).collect()
-}
 
 /// Returns the error about a request that is the same for two windows, one after the other. `rule`: the windows, if they are fixed.
 pub(super) fn naming_problem(request: &Request, rule: Option<WindowRule>) -> Option<String> {

@@ -34,8 +34,3 @@ pub(in crate::source) static DELIVERY_LOGS: &[(&str, &DeliveryLogApi)] = &[("cpa
 pub(in crate::source) fn reader_names() -> Vec<&'static str> {
     READERS.iter().map(|(name, _)| *name).chain([JSON]).collect()
 }
-
-/// The names of all delivery logs.
-pub(in crate::source) fn delivery_log_names() -> Vec<&'static str> {
-    DELIVERY_LOGS.iter().map(|(name, _)| *name).collect()
-}

@@ -2,7 +2,7 @@
 
 use crate::source::definition::limits::VALUES_MAX;
 use crate::yaml::schema::DefaultValue::{Bytes, Choice, Description, Integer, Required};
-use crate::yaml::schema::{Key, NONE, Shape, key};
+use crate::yaml::schema::{Key, NONE, Shape, key, names};
 use std::time::Duration;
 
 /// The largest number of rows.
@@ -127,7 +127,7 @@ pub static VALUE: &[Key] = &[
     key("add", Shape::Integer(0..=1000), Integer(0), "Of a number: what is added, such as 1 to the number of earlier attempts."),
     key(
         "unit",
-        Shape::Choice(crate::source::definition::unit::names),
+        Shape::Choice(|| names(crate::source::definition::unit::UNITS)),
         Description("seconds or bytes"),
         "Of a number or a time: the native unit.",
     ),

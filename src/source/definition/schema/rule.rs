@@ -3,7 +3,7 @@
 use super::{LABELS, TEXTS};
 use crate::source::definition::limits::VALUES_MAX;
 use crate::yaml::schema::DefaultValue::{self, Choice, Description, Flag, Required};
-use crate::yaml::schema::{Key, NONE, Shape, key};
+use crate::yaml::schema::{Key, NONE, Shape, key, names};
 
 const VALUE: DefaultValue = Choice("value");
 
@@ -38,15 +38,20 @@ pub static RULE: &[Key] = &[
     ),
     key(
         "take",
-        Shape::Choice(super::super::rule::take_names),
+        Shape::Choice(|| names(super::super::rule::TAKES)),
         VALUE,
         "`value`, or of a histogram or summary its `count` or `sum` as a number.",
     ),
     key("scale", Shape::Number, Description("1"), "A factor. Of counters and up-down counters it can be negative or 0."),
-    key("unit", Shape::Choice(super::super::unit::names), Description("that of the metric"), "The native unit; replaces `scale`."),
+    key(
+        "unit",
+        Shape::Choice(|| names(super::super::unit::UNITS)),
+        Description("that of the metric"),
+        "The native unit; replaces `scale`.",
+    ),
     key(
         "fall",
-        Shape::Choice(super::super::rule::fall_names),
+        Shape::Choice(|| names(super::super::rule::FALLS)),
         Choice("reset"),
         "What a lower value of a counter means. `reset`: it restarted. `hold`: a difference fell; the sum is kept until the server restarts, which the reported start shows, or without one another counter that falls with this one and stays lower for three polls. `accumulate`: the server drops idle series; increases are added up. `rebase`: the server restored an older state; the value is a new base that adds nothing. Not for systems with windows.",
     ),
@@ -59,7 +64,7 @@ pub static RULE: &[Key] = &[
     ),
     key(
         "convert",
-        Shape::Either(&[Shape::Choice(super::super::rule::convert_names), Shape::Map(CONVERT)]),
+        Shape::Either(&[Shape::Choice(|| names(super::super::rule::CONVERSIONS)), Shape::Map(CONVERT)]),
         NONE,
         "`age`: the time since a Unix timestamp, in seconds unless `unit` or `scale` is set. `is_zero` and `is_nonzero`: 1 or 0.",
     ),
