@@ -1,6 +1,6 @@
 //! HTTP headers that several clients send and receive.
 
-use http::header::{HeaderMap, HeaderValue, RETRY_AFTER};
+use http::header::{CONTENT_ENCODING, HeaderMap, HeaderValue, RETRY_AFTER};
 use jiff::civil::DateTime;
 use jiff::fmt::{rfc2822, strtime};
 use jiff::tz::TimeZone;
@@ -12,6 +12,16 @@ pub(crate) fn secret_header(value: &str) -> Option<HeaderValue> {
     let mut value = HeaderValue::from_str(value).ok()?;
     value.set_sensitive(true);
     Some(value)
+}
+
+/// The names of gzip in `Content-Encoding`, which are equivalent (RFC 9110, section 8.4.1.3).
+pub(crate) const GZIP_CODINGS: [&str; 2] = ["gzip", "x-gzip"];
+
+/// The codings of a body in the order in which they were applied, in lower case and without `identity`. A body can have several headers.
+pub(crate) fn content_codings(headers: &HeaderMap) -> Vec<String> {
+    let lists = headers.get_all(CONTENT_ENCODING).iter().map(|value| String::from_utf8_lossy(value.as_bytes()).to_ascii_lowercase());
+    let codings = lists.flat_map(|list| list.split(',').map(|coding| coding.trim().to_owned()).collect::<Vec<_>>());
+    codings.filter(|coding| !coding.is_empty() && coding != "identity").collect()
 }
 
 /// A longer wait is limited to this: a wrong `Retry-After` must not suspend a target or the push for a day.
@@ -75,6 +85,22 @@ mod tests {
             assert_eq!(retry_after(&headers), expected, "{value}");
         }
         assert_eq!(retry_after(&HeaderMap::new()), None);
+    }
+
+    #[test]
+    fn codings_are_those_of_every_header() {
+        for (values, expected) in [
+            (&[][..], &[][..]),
+            (&["", "identity"], &[]),
+            (&["GZip"], &["gzip"]),
+            (&["identity, gzip"], &["gzip"]),
+            (&["gzip ,x-gzip", "Identity,zstd"], &["gzip", "x-gzip", "zstd"]),
+            (&["\u{fc}, gzip"], &["\u{fc}", "gzip"]),
+        ] {
+            let headers = values.iter().map(|value| HeaderValue::from_bytes(value.as_bytes()).map(|value| (CONTENT_ENCODING, value)));
+            let codings = headers.collect::<Result<HeaderMap, _>>().map(|headers| content_codings(&headers));
+            assert_eq!(codings.unwrap_or_default(), expected, "{values:?}");
+        }
     }
 
     #[test]

@@ -30,7 +30,7 @@ pub(crate) use file_stamp::FileStamps;
 pub use file_stamp::{CHECK_INTERVAL, FileStamp, FileWatch};
 pub(crate) use file_thread::FileThread;
 pub use file_thread::UnresponsiveFile;
-pub(crate) use headers::{RETRY_AFTER_MAX, retry_after, secret_header};
+pub(crate) use headers::{GZIP_CODINGS, RETRY_AFTER_MAX, content_codings, retry_after, secret_header};
 pub(crate) use hex::hex;
 pub(crate) use limited_read::read_limited;
 pub(crate) use line_limit::LineLimit;

@@ -7,17 +7,16 @@
 
 use super::PollError;
 use super::http_error::{broken_compression, in_response, unsupported_compression};
+use crate::net::{GZIP_CODINGS, content_codings};
 use bytes::{Buf, Bytes};
 use flate2::write::MultiGzDecoder;
-use http::header::{CONTENT_ENCODING, HeaderMap, HeaderValue};
+use http::header::HeaderMap;
 use reqwest::StatusCode;
 use std::io::{self, Write};
 use std::mem::take;
 
 /// The length of a piece of decompressed data, except for what one step of the decoder adds, at most 32 KiB.
 const PIECE_BYTES: usize = 64 * 1024;
-/// The names of gzip (RFC 9110, section 8.4.1.3).
-const GZIP: [&str; 2] = ["gzip", "x-gzip"];
 /// Other compressions, which are not requested. Any other value is ignored: servers send `utf-8` here, for example.
 const OTHER_COMPRESSIONS: [&str; 6] = ["deflate", "compress", "x-compress", "br", "zstd", "dcb"];
 
@@ -34,18 +33,17 @@ pub(super) struct Response {
 
 impl From<reqwest::Response> for Response {
     fn from(inner: reqwest::Response) -> Self {
-        let codings = compressions(inner.headers().get_all(CONTENT_ENCODING).iter());
-        let is_compressed = matches!(codings.as_slice(), [one] if GZIP.contains(&one.as_str()));
+        let codings = compressions(inner.headers());
+        let is_compressed = matches!(codings.as_slice(), [one] if GZIP_CODINGS.contains(&one.as_str()));
         let unsupported = (!is_compressed && !codings.is_empty()).then(|| codings.join(", "));
         Self { inner, gzip: is_compressed.then(Box::default), is_compressed, unsupported }
     }
 }
 
-/// The compressions that these headers list, in lower case.
-fn compressions<'h>(headers: impl Iterator<Item = &'h HeaderValue>) -> Vec<String> {
-    let codings = headers.filter_map(|header| header.to_str().ok()).flat_map(|header| header.split(','));
-    let codings = codings.map(|coding| coding.trim().to_ascii_lowercase());
-    codings.filter(|coding| GZIP.iter().chain(&OTHER_COMPRESSIONS).any(|known| known == coding)).collect()
+/// The known compressions that the headers list.
+fn compressions(headers: &HeaderMap) -> Vec<String> {
+    let is_known = |coding: &String| GZIP_CODINGS.iter().chain(&OTHER_COMPRESSIONS).any(|known| known == coding);
+    content_codings(headers).into_iter().filter(is_known).collect()
 }
 
 impl Response {
@@ -137,6 +135,7 @@ mod tests {
     use super::*;
     use flate2::Compression;
     use flate2::write::GzEncoder;
+    use http::header::{CONTENT_ENCODING, HeaderValue};
     use proptest::prelude::*;
 
     fn member(text: &[u8]) -> Vec<u8> {
@@ -158,8 +157,8 @@ mod tests {
             (&["gzip", "Br"], &["gzip", "br"]),
             (&["zstd"], &["zstd"]),
         ] {
-            let headers: Vec<HeaderValue> = headers.iter().map(|header| HeaderValue::from_static(header)).collect();
-            assert_eq!(compressions(headers.iter()), expected, "{headers:?}");
+            let headers = headers.iter().map(|header| (CONTENT_ENCODING, HeaderValue::from_static(header))).collect();
+            assert_eq!(compressions(&headers), expected, "{headers:?}");
         }
     }
 

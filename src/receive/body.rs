@@ -1,9 +1,9 @@
 //! Reads the body of a request, and decompresses it, within limits of its size, its time and the memory of all bodies.
 
 use super::body_memory::{BodyMemory, NoMemory, PIECE_BYTES};
+use crate::net::{GZIP_CODINGS, content_codings};
 use axum::body::Body;
 use axum::http::HeaderMap;
-use axum::http::header::CONTENT_ENCODING;
 use bytes::{Bytes, BytesMut};
 use flate2::read::MultiGzDecoder;
 use http_body::Body as _;
@@ -103,12 +103,9 @@ pub(super) async fn read(
 
 /// Returns `true` if the body is compressed with gzip.
 fn is_gzip(headers: &HeaderMap) -> Result<bool, BodyError> {
-    let values = headers.get_all(CONTENT_ENCODING).iter().flat_map(|value| value.as_bytes().split(|byte| *byte == b','));
-    let mut codings = values.map(<[u8]>::trim_ascii).filter(|coding| !coding.is_empty() && !coding.eq_ignore_ascii_case(b"identity"));
-    match (codings.next(), codings.next()) {
-        (None, _) => Ok(false),
-        // RFC 9110, section 8.4.1.3: both names are equivalent.
-        (Some(coding), None) if coding.eq_ignore_ascii_case(b"gzip") || coding.eq_ignore_ascii_case(b"x-gzip") => Ok(true),
+    match content_codings(headers).as_slice() {
+        [] => Ok(false),
+        [coding] if GZIP_CODINGS.contains(&coding.as_str()) => Ok(true),
         _ => Err(BodyError::UnknownEncoding),
     }
 }
@@ -181,6 +178,7 @@ mod tests {
     use super::super::body_memory::{BodyPool, PoolKind};
     use super::*;
     use axum::http::HeaderValue;
+    use axum::http::header::CONTENT_ENCODING;
     use http_body::Frame;
     use std::convert::Infallible;
     use std::io::Write as _;

@@ -8,8 +8,9 @@ use super::response::{SendError, shortened};
 use crate::config::Compression;
 use crate::export::queue::request_exporter::PartialSuccess;
 use crate::export::request_body::decompress;
+use crate::net::{GZIP_CODINGS, content_codings};
 use bytes::Bytes;
-use http::header::{CONTENT_ENCODING, CONTENT_TYPE};
+use http::header::CONTENT_TYPE;
 use http::{HeaderMap, HeaderValue, StatusCode};
 use opentelemetry_proto::tonic::collector::metrics::v1::{ExportMetricsPartialSuccess, ExportMetricsServiceResponse};
 use prost::Message;
@@ -73,10 +74,10 @@ pub(super) fn decode_with_status(
 /// # Errors
 /// The compression is not supported, or the data is invalid, incomplete or too long.
 fn decompressed(headers: &HeaderMap, body: &[u8]) -> Result<Bytes, String> {
-    let coding = headers.get(CONTENT_ENCODING).map(|value| String::from_utf8_lossy(value.as_bytes()).trim().to_ascii_lowercase());
-    let compression = match coding.as_deref().unwrap_or_default() {
-        "" | "identity" => Compression::None,
-        "gzip" | "x-gzip" => Compression::Gzip,
+    let codings = content_codings(headers).join(", ");
+    let compression = match codings.as_str() {
+        "" => Compression::None,
+        gzip if GZIP_CODINGS.contains(&gzip) => Compression::Gzip,
         "zstd" => Compression::Zstd,
         other => return Err(format!("its Content-Encoding {} is not supported", shortened(other))),
     };
