@@ -15,7 +15,7 @@ pub(super) fn metrics(args: &MetricsArgs) -> Result<(), AppError> {
         MetricsFormat::Text => table.text(),
         MetricsFormat::Markdown => table.markdown(),
         MetricsFormat::Json => table.json(),
-        MetricsFormat::Semconv => registry::document(),
+        MetricsFormat::Semconv => registry::document(SELF_METRICS),
     };
     print(&printed)
 }

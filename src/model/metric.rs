@@ -62,13 +62,17 @@ pub struct Metric {
     pub attributes: &'static [&'static Attribute],
     /// Those of the attributes that its points have only if the mail server reports them.
     pub conditional: &'static [&'static Attribute],
+    /// The case in which its points have the conditional attributes, as a sentence.
+    pub condition: &'static str,
     /// Attributes that its points have only if the target's configuration enables them with `detail`.
     pub detail: &'static [&'static Attribute],
+    /// An explanation in the conventions. Empty if the description is enough.
+    pub note: &'static str,
 }
 
 impl Metric {
     const fn new(kind: Kind, number: Number, name: &'static str, unit: &'static str, help: &'static str) -> Self {
-        Self { name, kind, number, unit, help, attributes: &[], conditional: &[], detail: &[] }
+        Self { name, kind, number, unit, help, attributes: &[], conditional: &[], condition: "", detail: &[], note: "" }
     }
 
     /// An integer counter.
@@ -108,10 +112,18 @@ impl Metric {
         self
     }
 
-    /// The same metric, whose points have these attributes only if the mail server reports them.
+    /// The same metric, whose points have some of the attributes only under this condition, which is a sentence.
     #[must_use]
-    pub const fn conditional(mut self, conditional: &'static [&'static Attribute]) -> Self {
+    pub const fn conditional(mut self, condition: &'static str, conditional: &'static [&'static Attribute]) -> Self {
+        self.condition = condition;
         self.conditional = conditional;
+        self
+    }
+
+    /// The same metric with an explanation in the conventions.
+    #[must_use]
+    pub const fn note(mut self, note: &'static str) -> Self {
+        self.note = note;
         self
     }
 

@@ -9,6 +9,9 @@ use super::{Attribute, FailureKind, Metric, Outcome, RecordState};
 /// The value for everything that has no value of its own, as the conventions define it for `error.type`.
 pub const OTHER: &str = "_OTHER";
 
+/// The condition of attributes that not every mail server reports.
+const IF_REPORTED: &str = "If the server reports it.";
+
 /// The attribute on every point: the name of the mail system. Its values are the names in the registry of mail systems.
 pub static SYSTEM_NAME: Attribute = Attribute::open("mail.system.name");
 
@@ -183,7 +186,8 @@ macro_rules! vocabulary {
 }
 
 vocabulary! {
-    UP = Metric::int_gauge("mail.up", "", "1 when the last poll of the required part succeeded, 0 when it failed.");
+    UP = Metric::int_gauge("mail.up", "", "1 when the last poll of the required part succeeded, 0 when it failed.")
+        .note("It keeps the prefix `mail`, unlike the other metrics about polling, because it is the one that users alert on: the counterpart of Prometheus' `up` for a mail server. It has no unit, so that Prometheus does not append `_ratio`.");
     POLL_LATENCY = Metric::gauge("postmeter.poll.latency", "s", "Duration of the last request for a part, including the body.")
         .by(&[&POLL_PART]);
     POLL_AGE = Metric::gauge("postmeter.poll.age", "s", "Age of the exported reading, since the start of its poll.");
@@ -206,31 +210,34 @@ vocabulary! {
     QUEUE_DELAYS = Metric::counter("mail.queue.delays", "{delay}", "Deliveries delayed without an attempt, by reason.")
         .by(&[&DELAY_REASON]);
     RECEIVED_MESSAGES = Metric::counter("mail.received.messages", "{message}", "Messages received, by protocol or source.")
-        .by(&[&PROTOCOL, &MESSAGE_SOURCE]).conditional(&[&PROTOCOL, &MESSAGE_SOURCE]);
+        .by(&[&PROTOCOL, &MESSAGE_SOURCE]).conditional(IF_REPORTED, &[&PROTOCOL, &MESSAGE_SOURCE])
+        .note("A server reports either the protocol or the source.");
     REJECTED_MESSAGES = Metric::counter("mail.rejected.messages", "{message}", "Incoming messages, recipients or commands rejected, by reason.")
         .by(&[&REJECTION_REASON]);
     DELIVERY_ATTEMPTS = Metric::counter("mail.delivery.attempts", "{attempt}", "Delivery attempts, by outcome.")
-        .by(&[&DELIVERY_OUTCOME]).detail(RECORD_DETAIL);
+        .by(&[&DELIVERY_OUTCOME]).detail(RECORD_DETAIL)
+        .note("`delivered` and `failed` count recipients where the server counts them, messages otherwise.");
     DELIVERY_DURATION = Metric::histogram("mail.delivery.duration", "s", "Time from queueing to delivery or final failure.").detail(RECORD_DETAIL);
     DELIVERY_ATTEMPT_DURATION = Metric::histogram("mail.delivery.attempt.duration", "s", "Duration of one delivery attempt.");
     DELIVERY_FAILURES = Metric::counter("mail.delivery.failures", "{failure}", "Failures of delivery attempts, by stage, kind, enhanced status code and class.")
         .by(&[&DELIVERY_STAGE, &FAILURE_KIND, &ERROR_TYPE, &FAILURE_CLASS])
-        .conditional(&[&DELIVERY_STAGE, &FAILURE_KIND, &ERROR_TYPE, &FAILURE_CLASS]).detail(RECORD_DETAIL);
+        .conditional(IF_REPORTED, &[&DELIVERY_STAGE, &FAILURE_KIND, &ERROR_TYPE, &FAILURE_CLASS]).detail(RECORD_DETAIL)
+        .note("One attempt may fail at several hosts and stages, so the sum can exceed `mail.delivery.attempts` with outcome `failed` or `deferred`. `error.type` is the enhanced status code (RFC 3463), or else the reason that the server reports, such as `timeout` or `dns`. At most 200 classes per target have series of their own; further ones are `_OTHER`.");
     BOUNCES = Metric::counter("mail.bounces", "{bounce}", "Bounce messages received.")
-        .by(&[&BOUNCE_TYPE]).conditional(&[&BOUNCE_TYPE]).detail(RECORD_DETAIL);
+        .by(&[&BOUNCE_TYPE]).conditional(IF_REPORTED, &[&BOUNCE_TYPE]).detail(RECORD_DETAIL);
     COMPLAINTS = Metric::counter("mail.complaints", "{complaint}", "Complaints of recipients received.")
-        .by(&[&COMPLAINT_TYPE]).conditional(&[&COMPLAINT_TYPE]).detail(RECORD_DETAIL);
-    MESSAGE_SIZE = Metric::histogram("mail.message.size", "By", "Size of received messages.").by(&[&MESSAGE_SOURCE]).conditional(&[&MESSAGE_SOURCE]);
+        .by(&[&COMPLAINT_TYPE]).conditional(IF_REPORTED, &[&COMPLAINT_TYPE]).detail(RECORD_DETAIL);
+    MESSAGE_SIZE = Metric::histogram("mail.message.size", "By", "Size of received messages.").by(&[&MESSAGE_SOURCE]).conditional(IF_REPORTED, &[&MESSAGE_SOURCE]);
     MESSAGE_IO = Metric::counter("mail.message.io", "By", "Bytes of messages.").by(&[&IO_DIRECTION]);
 
     CONNECTION_ACTIVE = Metric::up_down("mail.connection.active", "{connection}", "Open connections.")
-        .by(&[&PROTOCOL, &CONNECTION_DIRECTION]).conditional(&[&PROTOCOL]);
+        .by(&[&PROTOCOL, &CONNECTION_DIRECTION]).conditional(IF_REPORTED, &[&PROTOCOL]);
     CONNECTION_OPENED = Metric::counter("mail.connection.opened", "{connection}", "Connections opened; outbound connections count when attempted, or when established if the system reports only these.")
-        .by(&[&PROTOCOL, &CONNECTION_DIRECTION]).conditional(&[&PROTOCOL]);
+        .by(&[&PROTOCOL, &CONNECTION_DIRECTION]).conditional(IF_REPORTED, &[&PROTOCOL]);
     CONNECTION_DENIED = Metric::counter("mail.connection.denied", "{connection}", "Connections rejected because of load or limits.")
-        .by(&[&PROTOCOL, &CONNECTION_DIRECTION]).conditional(&[&PROTOCOL]);
+        .by(&[&PROTOCOL, &CONNECTION_DIRECTION]).conditional(IF_REPORTED, &[&PROTOCOL]);
     CONNECTION_DURATION = Metric::histogram("mail.connection.duration", "s", "Duration of connections.")
-        .by(&[&PROTOCOL, &CONNECTION_DIRECTION]).conditional(&[&PROTOCOL]);
+        .by(&[&PROTOCOL, &CONNECTION_DIRECTION]).conditional(IF_REPORTED, &[&PROTOCOL]);
     NETWORK_IO = Metric::counter("mail.network.io", "By", "Bytes on mail connections.").by(&[&PROTOCOL, &IO_DIRECTION]);
     AUTHENTICATION_ATTEMPTS = Metric::counter("mail.authentication.attempts", "{attempt}", "Logins, by outcome and direction.")
         .by(&[&AUTHENTICATION_OUTCOME, &AUTHENTICATION_DIRECTION]);
@@ -248,7 +255,8 @@ vocabulary! {
         .by(&[&ACCOUNT_STATE]);
     SERVICE_STATUS = Metric::up_down("mail.service.status", "{service}", "Services of the host: 1 for the current state, 0 for the other.")
         .by(&[&SERVICE_NAME, &SERVICE_STATE]);
-    WEBHOOK_REQUESTS = Metric::counter("mail.webhook.requests", "{request}", "Webhook requests, by outcome.").by(&[&WEBHOOK_OUTCOME]);
+    WEBHOOK_REQUESTS = Metric::counter("mail.webhook.requests", "{request}", "Webhook requests, by outcome.").by(&[&WEBHOOK_OUTCOME])
+        .note("`mail.webhook.request.duration` has no outcome, so this is not its count.");
     WEBHOOK_REQUEST_DURATION = Metric::histogram("mail.webhook.request.duration", "s", "Duration of webhook requests.");
     JOB_PROCESSED = Metric::counter("mail.job.processed", "{job}", "Background jobs processed; each failed attempt counts.")
         .by(&[&JOB_QUEUE, &JOB_OUTCOME]);

@@ -14,6 +14,9 @@ const DURATION_SECONDS: [f64; 14] = [0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25,
 /// errors.
 const OPEN_SERIES_MAX: usize = 300;
 
+/// The condition of `error.type`.
+const IF_FAILED: &str = "If the operation failed.";
+
 /// The version of Postmeter.
 pub(super) static VERSION: Attribute = Attribute::open("service.version");
 /// The route of a request to the pull endpoint.
@@ -48,7 +51,7 @@ self_metrics! {
     SHARDS = Metric::int_gauge("postmeter.shards", "{shard}", "The number of shards among which the targets are divided, reported by each of them; missing without shards, 0 for a shard that the process has left.")
         .by(&[&SHARD_INDEX]);
     REQUEST_DURATION = Metric::histogram("http.server.request.duration", "s", "Duration of requests to the pull endpoint, including the wait for mail servers.")
-        .by(&[&HTTP_ROUTE, &HTTP_STATUS_CODE]);
+        .by(&[&HTTP_ROUTE, &HTTP_STATUS_CODE]).conditional("If the request has a route.", &[&HTTP_ROUTE]);
     PULL_REFUSALS = Metric::counter("postmeter.pull.refusals", "{refusal}", "Rejected or interrupted requests and connections to the pull endpoint and to the receiver of delivery records, by reason.")
         .by(&[&REFUSAL_REASON]);
     TOKEN_LAST_USED = Metric::int_gauge("postmeter.token.last_used_timestamp", "s", "When a token was last used, in Unix time.").by(&[&TOKEN_NAME]);
@@ -56,12 +59,12 @@ self_metrics! {
     CERTIFICATE_NOT_AFTER = Metric::int_gauge("postmeter.certificate.not_after_timestamp", "s", "When the certificate of the pull endpoint, or another one of its chain, expires, in Unix time; 0 if a reload has disabled TLS.");
 
     EXPORTED_POINTS = Metric::counter("otel.sdk.exporter.metric_data_point.exported", "{data_point}", "Points that were pushed or, with error.type, lost. Each counts once, after its last attempt.")
-        .by(&[&ERROR_TYPE]);
+        .by(&[&ERROR_TYPE]).conditional(IF_FAILED, &[&ERROR_TYPE]);
     INFLIGHT_POINTS = Metric::up_down("otel.sdk.exporter.metric_data_point.inflight", "{data_point}", "Points in the export queue, including those being sent.");
     EXPORTED_RECORDS = Metric::counter("otel.sdk.exporter.log.exported", "{log_record}", "Delivery records that were pushed or, with error.type, rejected by the receiver, also those of targets that were removed since.")
-        .by(&[&ERROR_TYPE]);
-    EXPORT_DURATION = Metric::histogram("otel.sdk.exporter.operation.duration", "s", "Duration of one attempt to send a request.").by(&[&ERROR_TYPE]);
-    EXPORT_RETRIES = Metric::counter("postmeter.export.retries", "{request}", "Requests that failed and will be retried, by error.type.").by(&[&ERROR_TYPE]);
+        .by(&[&ERROR_TYPE]).conditional(IF_FAILED, &[&ERROR_TYPE]);
+    EXPORT_DURATION = Metric::histogram("otel.sdk.exporter.operation.duration", "s", "Duration of one attempt to send a request.").by(&[&ERROR_TYPE]).conditional(IF_FAILED, &[&ERROR_TYPE]);
+    EXPORT_RETRIES = Metric::counter("postmeter.export.retries", "{request}", "Requests that failed and will be retried, by error.type.").by(&[&ERROR_TYPE]).conditional(IF_FAILED, &[&ERROR_TYPE]);
     QUEUE_USAGE = Metric::int_gauge("postmeter.export.queue.usage", "By", "Size of the requests in the export queue.").by(&[&QUEUE_STORAGE]);
     QUEUE_LIMIT = Metric::int_gauge("postmeter.export.queue.limit", "By", "Size at which the export queue drops the oldest collection.").by(&[&QUEUE_STORAGE]);
     SPOOL_FAILING = Metric::int_gauge("postmeter.export.spool.failing", "", "1 if the spool cannot be read or written and requests are queued in memory instead, 0 otherwise.");
