@@ -3,7 +3,7 @@
 use super::Part;
 use super::body::decode;
 use crate::format::ReadError;
-use crate::model::RecordPage;
+use crate::model::{Outcome, RecordPage};
 
 /// A delivery log that a server exposes. Collections do not poll it; it is followed on a timer of its own.
 ///
@@ -15,6 +15,12 @@ pub struct DeliveryLogApi {
     pub part: Part,
     /// The path of a page with the newest records since `{start}`.
     pub newest_path: &'static str,
+    /// The outcomes that its records have, for the documentation.
+    pub outcomes: &'static [Outcome],
+    /// The names of the fields that its records can have, for the documentation.
+    pub fields: &'static [&'static str],
+    /// What its records do not contain, for the documentation.
+    pub limits: &'static [&'static str],
     /// Reads the records of a response.
     pub reader: fn(&str) -> Result<RecordPage, ReadError>,
 }

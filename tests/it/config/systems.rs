@@ -51,7 +51,8 @@ static CPANEL: Source = Source {
         ],
     )
 };
-static MESSAGES: DeliveryLogApi = DeliveryLogApi { part: whm("messages"), newest_path: "", reader: |_| Err(ReadError::Empty) };
+static MESSAGES: DeliveryLogApi =
+    DeliveryLogApi { part: whm("messages"), newest_path: "", outcomes: &[], fields: &[], limits: &[], reader: |_| Err(ReadError::Empty) };
 static CEYMAIL: Source =
     Source { requests_per_minute_max: Some(12), ..system("ceymail", &[part("metrics", Credential::Bearer, ONE_FORMAT, &[])]) };
 static KUMOMTA: Source = system(

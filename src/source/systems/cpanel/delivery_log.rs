@@ -15,6 +15,39 @@ const ROWS_MAX: usize = 100_000;
 /// The largest size of a text in a record, in bytes: Exim quotes the replies of other servers.
 const TEXT_BYTES_MAX: usize = 2048;
 
+/// The fields of a record. All but the last two can be in the records of other systems.
+pub const FIELDS: &[&str] = &[
+    "time",
+    "received",
+    "duration",
+    "size",
+    "code",
+    "status",
+    "stage",
+    "error_type",
+    "source",
+    "message_id",
+    "sender",
+    "recipient",
+    "delivered_to",
+    "account",
+    "user",
+    "owner",
+    "domain",
+    "delivery_user",
+    "delivery_domain",
+    "client_ip",
+    "client_host",
+    "peer_ip",
+    "peer_host",
+    "method",
+    "router",
+    "transport",
+    "message",
+    "remote",
+    "spam_score",
+];
+
 /// Reads a page of the log.
 ///
 /// # Errors
@@ -219,6 +252,36 @@ mod tests {
         for record in &page.records {
             assert!(record.fields.is_sorted_by_key(|(field, _)| *field as u8));
         }
+    }
+
+    #[test]
+    fn the_list_of_fields_has_every_text() {
+        let columns = [
+            "deliveredto",
+            "deliverydomain",
+            "deliveryuser",
+            "domain",
+            "email",
+            "host",
+            "ip",
+            "message",
+            "msgid",
+            "owner",
+            "recipient",
+            "router",
+            "sender",
+            "senderauth",
+            "senderhost",
+            "senderip",
+            "transport",
+            "user",
+        ];
+        let row: serde_json::Map<_, _> = columns.iter().map(|name| ((*name).to_owned(), "x".into())).collect();
+        let row = serde_json::Value::from(row).to_string().replacen('{', "{\"actionunixtime\":1,", 1);
+        let page = read_page(&body(&row, "")).unwrap();
+        let texts: Vec<&str> = page.records[0].fields.iter().map(|(field, _)| field.info().name).collect();
+        let listed: Vec<&str> = FIELDS.iter().copied().filter(|name| Field::by_name(name).is_some()).collect();
+        assert_eq!(texts, listed);
     }
 
     #[test]

@@ -9,6 +9,7 @@ mod response;
 mod rows;
 pub(super) mod user_stats;
 
+use crate::model::Outcome;
 use crate::source::{Credential, DeliveryLogApi, Part, Request};
 
 /// The delivery log. Rows of the same second have a defined order, so that each page begins where the previous one ends.
@@ -40,6 +41,14 @@ pub(super) static DELIVERY_LOG: DeliveryLogApi = DeliveryLogApi {
         "&api.sort.enable=1&api.sort.a.field=actionunixtime&api.sort.a.method=numeric&api.sort.a.reverse=1",
         "&api.chunk.enable=1&api.chunk.size=5000&api.chunk.start=1&api.chunk.verbose=1",
     ),
+    outcomes: &[Outcome::InProgress, Outcome::Delivered, Outcome::Deferred, Outcome::Failed],
+    fields: delivery_log::FIELDS,
+    limits: &[
+        "bounces that come later, complaints, rejections, and messages that were only received; subjects",
+        "the attempt, and fractions of seconds",
+        "the code and the stage of a failure, but in text",
+        "the encryption, the provider, the source and the pool of a delivery",
+    ],
     reader: delivery_log::read_page,
 };
 
