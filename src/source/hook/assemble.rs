@@ -4,7 +4,7 @@ use super::node_path::scalar;
 use super::value_source::Found;
 use super::{HookPage, HookRecord, Row, Slot, address, identity, reply_text, slot, timestamp};
 use crate::format::parse_smtp_reply;
-use crate::model::{BounceType, ComplaintType, FIELDS, FailureOrigin, Field, Outcome, Record, RecordEvent, cut, scale, since_1970};
+use crate::model::{BounceType, ComplaintType, FIELDS, FailureOrigin, Field, Outcome, Record, RecordEvent, Reply, cut, scale, since_1970};
 use serde_json::Value;
 use std::time::{Duration, SystemTime};
 
@@ -140,6 +140,10 @@ impl<'v> Assembly<'v> {
         let fits = |class: u8| code.is_none_or(|code| u16::from(class) == code / 100);
         record.reply.status = status.or_else(|| parsed.status.filter(|status| fits(status.class)));
         record.reply.stage = self.find_closed(Slot::Stage, slot::STAGES).or(parsed.stage);
+        // Nothing was tried, so nobody replied, whatever the item has.
+        if matches!(record.outcome, Some(Outcome::Suppressed | Outcome::Held)) {
+            record.reply = Reply::default();
+        }
         let is_failure = match record.event {
             RecordEvent::Delivery => {
                 !matches!(record.outcome, None | Some(Outcome::Delivered | Outcome::InProgress | Outcome::Held | Outcome::Canceled))

@@ -14,8 +14,8 @@ fn saved_requests_are_printed_as_they_would_leave_the_machine() {
     let arguments = ["--system", "postmark", "--file", &file];
     for format in ["text", "json"] {
         let (code, out, err) = print_records(&[&arguments[..], &["--format", format]].concat());
-        assert_eq!((code, out.lines().count()), (Some(0), 11), "{err}");
-        assert_eq!(err, "records: 11, ignored items: 2, unreadable: 0\n");
+        assert_eq!((code, out.lines().count()), (Some(0), 14), "{err}");
+        assert_eq!(err, "records: 14, ignored items: 2, unreadable: 0\n");
         for hidden in ["r@example.net", "s@example.com", "welcome", "quota", "private"] {
             assert!(!out.contains(hidden), "{format}: {hidden}");
         }
