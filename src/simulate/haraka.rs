@@ -8,6 +8,8 @@ use axum::response::Response;
 
 /// Connections that stay open.
 const OPEN_CONNECTIONS: u64 = 3;
+/// One of so many clients hangs up while its address is looked up, such as a health check. The hook connect does not run for it.
+const CONNECTIONS_PER_EARLY_END: u64 = 8;
 /// The default label of the shipped configuration.
 const LABELS: &str = "service_name=\"haraka\"";
 
@@ -42,16 +44,17 @@ pub(super) fn metrics(t: &Traffic) -> String {
 /// The hooks, each with the number of its calls.
 fn hooks(t: &Traffic) -> [(&'static str, u64); 27] {
     let (opened, accepted) = (t.smtp_opened, t.received_remote + t.received_authenticated);
+    let greeted = opened - opened / CONNECTIONS_PER_EARLY_END;
     let logins = t.auth_success + t.auth_failed;
     [
         ("connect_init", opened),
         ("lookup_rdns", opened),
-        ("connect", opened),
-        ("capabilities", opened),
+        ("connect", greeted),
+        ("capabilities", greeted),
         ("unrecognized_command", logins * 2),
         ("helo", 0),
-        ("ehlo", opened),
-        ("quit", opened.saturating_sub(OPEN_CONNECTIONS)),
+        ("ehlo", greeted),
+        ("quit", greeted.saturating_sub(OPEN_CONNECTIONS)),
         ("vrfy", 0),
         ("noop", 0),
         ("rset", t.rejected),

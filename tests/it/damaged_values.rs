@@ -75,14 +75,11 @@ fn an_unreadable_line_does_not_count_as_zero() {
     ] {
         assert_eq!(exim(&EXIM.replace(readable, damaged)), expected, "{damaged}");
     }
-    const HARAKA: &str = "# TYPE haraka_connect_total counter\nharaka_connect_total{service_name=\"haraka\"} 57\n\
-        # TYPE haraka_disconnect_total counter\nharaka_disconnect_total{service_name=\"haraka\"} 57\n";
-    let haraka = |body: &str| value(&first("haraka", body), "mail.connection.active", "");
-    assert_eq!(haraka(HARAKA), Some(0.0));
-    assert_eq!(
-        haraka(&HARAKA.replace("disconnect_total{service_name=\"haraka\"} 57", "disconnect_total{service_name=\"haraka\"} 5 7 x")),
-        None
-    );
+    const MADDY: &str = "# TYPE maddy_smtp_started_transactions counter\nmaddy_smtp_started_transactions{module=\"smtp\"} 57\n\
+        # TYPE maddy_smtp_aborted_transactions counter\nmaddy_smtp_aborted_transactions{module=\"smtp\"} 57\n";
+    let maddy = |body: &str| value(&first("maddy", body), "mail.received.messages", "remote");
+    assert_eq!(maddy(MADDY), Some(0.0));
+    assert_eq!(maddy(&MADDY.replace("aborted_transactions{module=\"smtp\"} 57", "aborted_transactions{module=\"smtp\"} 5 7 x")), None);
     // Kumina's exporter counts the queue in a histogram.
     let family = |queue: &str, n: &str| {
         format!(

@@ -169,8 +169,7 @@ fn haraka_may_have_any_prefix() {
         writeln!(body, "# TYPE {prefix}process_start_time_seconds gauge\n{prefix}process_start_time_seconds 1790000000").unwrap();
         let snapshot = map_once("haraka", &body);
         for (series, expected) in [
-            ("mail.connection.opened smtp inbound", 11.0),
-            ("mail.connection.active smtp inbound", 2.0),
+            ("mail.connection.opened smtp inbound", 12.0),
             ("mail.received.messages smtp", 8.0),
             ("mail.delivery.attempts delivered", 5.0),
             ("mail.delivery.attempts deferred", 2.0),

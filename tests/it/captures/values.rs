@@ -156,7 +156,7 @@ pub const VALUES: &[(&str, &[(&str, f64)])] = &[
             // 10 of clients, and 10 of Haraka's own bounce messages.
             ("mail.delivery.attempts failed", 20.0),
             ("mail.connection.opened smtp inbound", 57.0),
-            ("mail.connection.active smtp inbound", 0.0),
+            ("mail.connection.active smtp inbound", f64::NAN),
             // Two were rejected, and the counter of rejections is 0.
             ("mail.rejected.messages unspecified", f64::NAN),
             ("mail.queue.depth queued", f64::NAN),
