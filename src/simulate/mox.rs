@@ -15,6 +15,9 @@ const WEBHOOK_SECONDS: &[f64] = &[0.01, 0.05, 0.1, 0.5, 1.0, 5.0, 10.0, 20.0, 30
 const STEP_SECONDS: f64 = 0.02;
 const HEADERS: &[(&str, &str)] = &[("referrer-policy", "same-origin"), ("x-content-type-options", "nosniff"), ("x-frame-options", "deny")];
 
+/// Requests of the webmail for each login. Each is counted as a login of the variant websession.
+const REQUESTS_PER_LOGIN: u64 = 20;
+
 /// Responds to a request.
 pub(super) fn respond(state: ServerState<'_>, request: &Request) -> Response {
     if request.path != "/metrics" {
@@ -69,6 +72,7 @@ fn clients(text: &mut Text, t: &Traffic) {
         ("kind=\"imap\",result=\"ok\",variant=\"plain\"", t.auth_success),
         ("kind=\"submission\",result=\"badcreds\",variant=\"plain\"", t.auth_failed),
         ("kind=\"submission\",result=\"error\",variant=\"cram-md5\"", t.auth_error),
+        ("kind=\"webmail\",result=\"ok\",variant=\"websession\"", t.auth_success * REQUESTS_PER_LOGIN),
     ];
     counters(text, "mox_authentication_total", "Logins by kind, mechanism and result", &logins);
     let limited = [("kind=\"submission\"", t.auth_rate_limited)];

@@ -32,11 +32,8 @@ fn item(delivery: &Delivery) -> Value {
         AttemptOutcome::Success | AttemptOutcome::InProgress => "delivered",
     };
     // A success has no code.
-    let (code, status, error) = if delivery.is_delivered() {
-        (0, String::new(), String::new())
-    } else {
-        (reply.code, reply.status(), format!("error from remote: {}", reply.text))
-    };
+    let (code, status, error) =
+        if delivery.is_delivered() { (0, String::new(), String::new()) } else { (reply.code, reply.status(), failure_text(delivery)) };
     json!({
         "Version": 0,
         "Event": event,
@@ -52,4 +49,11 @@ fn item(delivery: &Delivery) -> Value {
         "Error": error,
         "Extra": {},
     })
+}
+
+/// The text of a failure: the reply of the other server is its end.
+fn failure_text(delivery: &Delivery) -> String {
+    let reply = delivery.reply();
+    let kind = if delivery.outcome == AttemptOutcome::Failure { "permanent" } else { "transient" };
+    format!("remote smtp server sent unexpected response status code: got {}, expected 2xx, {kind}: {}", reply.code, reply.line())
 }
