@@ -8,15 +8,13 @@ use std::time::Duration;
 const KNOWN_MAX: usize = 250_000;
 /// The beginning of a file, followed by the number of its format.
 const HEAD: &str = "postmeter-cursor ";
-const VERSION: u32 = 2;
-/// The first format, which does not name the log.
-const VERSION_WITHOUT_LOG: u32 = 1;
+const VERSION: u32 = 1;
 const CHECK_BYTES: usize = digest::SHA256_OUTPUT_LEN;
 
 /// The read position in a log, and the known records near it.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Cursor {
-    /// The log that the cursor belongs to, on one line. Empty if the cursor was written in the first format.
+    /// The log that the cursor belongs to, on one line.
     log: String,
     /// The earliest time that is requested, in Unix seconds: the first start, or the end of the part by which the overlap was shortened.
     floor: u64,
@@ -51,16 +49,10 @@ impl Cursor {
         Self { log: one_line(log), floor, position: floor, known: HashMap::new() }
     }
 
-    /// The log that the cursor belongs to, or `None` if it was written in the first format.
+    /// The log that the cursor belongs to.
     #[must_use]
-    pub fn log(&self) -> Option<&str> {
-        Some(self.log.as_str()).filter(|log| !log.is_empty())
-    }
-
-    /// Sets the log that the cursor belongs to.
-    #[must_use]
-    pub fn with_log(self, log: &str) -> Self {
-        Self { log: one_line(log), ..self }
+    pub fn log(&self) -> &str {
+        &self.log
     }
 
     /// The start of the next reading in Unix seconds.
@@ -159,7 +151,7 @@ impl Cursor {
     pub fn decode(bytes: &[u8]) -> Result<Self, CursorError> {
         let (head, _) = line(bytes)?;
         let version: u32 = head.strip_prefix(HEAD).and_then(|version| version.parse().ok()).ok_or(CursorError::Damaged)?;
-        if ![VERSION, VERSION_WITHOUT_LOG].contains(&version) {
+        if version != VERSION {
             return Err(CursorError::Version(version));
         }
         let (content, check) = bytes.split_last_chunk::<CHECK_BYTES>().ok_or(CursorError::Damaged)?;
@@ -167,7 +159,7 @@ impl Cursor {
             return Err(CursorError::Damaged);
         }
         let (_, rest) = line(content)?;
-        let (log, rest) = if version == VERSION_WITHOUT_LOG { ("", rest) } else { line(rest)? };
+        let (log, rest) = line(rest)?;
         let (numbers, rest) = rest.as_chunks::<8>();
         let mut numbers = numbers.iter().map(|number| u64::from_le_bytes(*number));
         let mut next = || numbers.next().ok_or(CursorError::Damaged);
@@ -267,21 +259,8 @@ mod tests {
             broken[at] ^= 1;
             assert_eq!(Cursor::decode(&broken), Err(CursorError::Damaged), "at {at}");
         }
-        let newer = [b"postmeter-cursor 3\n", &bytes[HEAD.len() + 2..]].concat();
-        assert_eq!(Cursor::decode(&newer), Err(CursorError::Version(3)));
-    }
-
-    #[test]
-    fn a_cursor_of_the_first_format_has_no_log_and_can_be_assigned_one() {
-        let cursor = read_to(&[(1, 125), (2, 130)], 130);
-        assert_eq!(cursor.log(), Some(LOG));
-        let head = HEAD.len() + 2;
-        let bytes = cursor.encode();
-        let mut first = [b"postmeter-cursor 1\n", &bytes[head + LOG.len() + 1..bytes.len() - CHECK_BYTES]].concat();
-        first.extend_from_slice(digest::digest(&digest::SHA256, &first).as_ref());
-        let read = Cursor::decode(&first).unwrap();
-        assert_eq!(read.log(), None);
-        assert_eq!(read.with_log(LOG), cursor);
+        let newer = [b"postmeter-cursor 2\n", &bytes[HEAD.len() + 2..]].concat();
+        assert_eq!(Cursor::decode(&newer), Err(CursorError::Version(2)));
     }
 
     #[test]

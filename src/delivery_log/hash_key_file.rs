@@ -2,8 +2,7 @@
 //!
 //! # A damaged key
 //!
-//! It would result in other hashes without notice. So the file has a checksum, and a damaged one is quarantined with a log line. A file of
-//! the first version has the bytes of the key only. Its key stays in use and gets a checksum.
+//! It would result in other hashes without notice. So the file has a checksum, and a damaged one is quarantined with a log line.
 
 use super::record_id::{HashKey, KEY_BYTES};
 use super::state_file::{StateError, create_directory, failed};
@@ -18,7 +17,7 @@ use tracing::warn;
 
 /// The name of the file.
 const NAME: &str = "hash.key";
-/// The beginning of a file of any version but the first.
+/// The beginning of a file of any version.
 const HEAD: &[u8] = b"postmeter-hash-key ";
 /// The beginning of a file of this version.
 const HEADER: &[u8] = b"postmeter-hash-key 1\n";
@@ -30,9 +29,7 @@ const FILE_BYTES_MAX: u64 = 1024;
 enum StoredKey {
     /// A key whose checksum is right.
     Checked([u8; KEY_BYTES]),
-    /// A key of the first version, which has no checksum.
-    Unchecked([u8; KEY_BYTES]),
-    /// The file has a newer format.
+    /// The file has the format of another version.
     Version,
     /// The length or the checksum is wrong.
     Damaged,
@@ -49,11 +46,6 @@ pub fn hash_key(directory: &Path) -> Result<HashKey, StateError> {
     match File::open(&path).and_then(|file| file.take(FILE_BYTES_MAX).read_to_end(&mut bytes)) {
         Ok(_) => match decode(&bytes) {
             StoredKey::Checked(key) => return Ok(HashKey::new(&key)),
-            StoredKey::Unchecked(key) => {
-                // A directory that cannot be written to is reported by what has to be written; the key is the same.
-                let _ = replace_private_file(&path, &encode(&key));
-                return Ok(HashKey::new(&key));
-            }
             StoredKey::Version => {
                 let reason = "it has the format of another version".to_owned();
                 return Err(StateError::Version { path, reason });
@@ -86,10 +78,6 @@ fn encode(key: &[u8; KEY_BYTES]) -> Vec<u8> {
 }
 
 fn decode(bytes: &[u8]) -> StoredKey {
-    // The beginning of a newer file that was cut off could have the length of a key of the first version.
-    if let (Ok(key), false) = (bytes.try_into(), bytes.starts_with(HEAD)) {
-        return StoredKey::Unchecked(key);
-    }
     let is_right = |(content, sum): &(&[u8], &[u8; SHA256_OUTPUT_LEN])| digest(&SHA256, content).as_ref() == *sum;
     let Some((content, _)) = bytes.split_last_chunk().filter(is_right) else { return StoredKey::Damaged };
     match content.strip_prefix(HEADER).map(TryInto::try_into) {
@@ -144,20 +132,7 @@ mod tests {
     }
 
     #[test]
-    fn a_key_of_the_first_version_stays_in_use_and_gets_a_checksum() {
-        let directory = tempfile::tempdir().unwrap();
-        let path = directory.path().join(NAME);
-        let key = [7; KEY_BYTES];
-        std::fs::write(&path, key).unwrap();
-        let expected = HashKey::new(&key).hash("a").to_vec();
-        for _ in 0..2 {
-            assert_eq!(hash(directory.path()).into_bytes(), expected);
-            assert_eq!(decode(&std::fs::read(&path).unwrap()), StoredKey::Checked(key));
-        }
-    }
-
-    #[test]
-    fn a_key_of_a_newer_version_is_an_error() {
+    fn a_key_of_another_version_is_an_error() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join(NAME);
         let mut newer = b"postmeter-hash-key 2\nof another form".to_vec();

@@ -117,7 +117,7 @@ impl StateFile {
     /// # The log of the cursor
     ///
     /// A target may have been pointed at another server under its old name. The position in the log of the other server is meaningless
-    /// then, so the file is quarantined. A file of the first format, which does not name its log, is accepted.
+    /// then, so the file is quarantined.
     pub(super) fn open(directory: &Path, target: &str, log: &str, overlap: Duration) -> Result<(Self, Option<Cursor>), StateError> {
         create_directory(directory)?;
         let path = path(directory, target);
@@ -134,15 +134,13 @@ impl StateFile {
             Err(error) => return Err(failed(path)(error)),
         };
         match Cursor::decode(&bytes) {
-            Ok(cursor) => match cursor.log().filter(|other| *other != log) {
-                None => Ok((state_file, Some(cursor.with_log(log)))),
-                Some(other) => {
-                    let renamed = quarantine(path, OTHER_LOG).map_err(failed(path))?;
-                    let (file, renamed_to) = (path.display(), renamed.display());
-                    warn!(target, %file, %renamed_to, of = other, now = log, "the read position belongs to another server: the log is read from the start");
-                    Ok((state_file, None))
-                }
-            },
+            Ok(cursor) if cursor.log() == log => Ok((state_file, Some(cursor))),
+            Ok(cursor) => {
+                let renamed = quarantine(path, OTHER_LOG).map_err(failed(path))?;
+                let (file, renamed_to) = (path.display(), renamed.display());
+                warn!(target, %file, %renamed_to, of = cursor.log(), now = log, "the read position belongs to another server: the log is read from the start");
+                Ok((state_file, None))
+            }
             Err(error @ CursorError::Version(_)) => Err(StateError::Version { path: path.clone(), reason: error.to_string() }),
             Err(CursorError::Damaged) => {
                 let renamed = quarantine(path, BROKEN).map_err(failed(path))?;
@@ -225,17 +223,6 @@ mod tests {
         let error = StateFile::open(directory.path(), "a", LOG, OVERLAP).unwrap_err().to_string();
         assert!(error.contains("has format 7"), "{error}");
         assert!(path.exists());
-    }
-
-    #[test]
-    fn a_cursor_without_a_log_is_accepted() {
-        let directory = tempfile::tempdir().unwrap();
-        let mut bytes = b"postmeter-cursor 1\n".to_vec();
-        [100u64, 100, 0].iter().for_each(|number| bytes.extend_from_slice(&number.to_le_bytes()));
-        bytes.extend_from_slice(ring::digest::digest(&ring::digest::SHA256, &bytes.clone()).as_ref());
-        std::fs::write(directory.path().join("messages-a.cursor"), bytes).unwrap();
-        let (_, cursor) = StateFile::open(directory.path(), "a", LOG, OVERLAP).unwrap();
-        assert_eq!(cursor, Some(Cursor::starting(LOG, 100, Duration::ZERO)));
     }
 
     #[test]

@@ -4,7 +4,7 @@
 use crate::support::flat::{flatten, stale};
 use crate::support::otlp_receiver::{Arrival, OtlpReceiver, Rejection, Rules};
 use crate::support::program::Program;
-use crate::support::spool::{compression_of, message_in, request_files, version_1};
+use crate::support::spool::{compression_of, message_in, request_files};
 use crate::support::{ANY, wait_until};
 use postmeter::simulate::{Options, SimulatedServer, System, TOKEN};
 use std::collections::{BTreeMap, BTreeSet};
@@ -221,23 +221,6 @@ async fn requests_in_a_spool_are_sent_as_they_are_stored_or_as_configured_now() 
             assert_eq!(request_files(&world.spool()).len(), 0);
         }
     }
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_spool_of_the_previous_version_is_sent() {
-    let world = World::start().await;
-    let receiver = OtlpReceiver::start(true, Rules::all()).await;
-    let files = filled_spool(&world, &receiver, "gzip").await;
-    let messages: Vec<_> = files.iter().map(|(_, content)| message_in(content).unwrap()).collect();
-    for (file, content) in &files {
-        std::fs::write(file, version_1(content)).unwrap();
-    }
-    let program = world.run(&spooling(&world.spool(), &receiver, "gzip"));
-    wait_for(&receiver, files.len()).await;
-    let log = program.end();
-    let accepted: Vec<_> = receiver.accepted().into_iter().map(|arrival| arrival.message.unwrap()).take(files.len()).collect();
-    assert_eq!(accepted, messages);
-    assert!(log.iter().all(|line| !line.contains("damaged")), "{log:#?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

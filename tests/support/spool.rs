@@ -7,15 +7,13 @@ use prost::Message;
 use std::path::{Path, PathBuf};
 
 /// The start of each file; the version of the format is part of it.
-const MAGIC: &[u8] = b"postmeter-spool2";
-/// The start of files of the previous version.
-const MAGIC_1: &[u8] = b"postmeter-spool1";
+pub const MAGIC: &[u8] = b"postmeter-spool1";
 /// Bytes of the checksum, which follows.
 const CHECKSUM_BYTES: usize = 4;
-/// Bytes of the fields that both versions have.
-const FIELDS_BYTES: usize = 36;
-/// Bytes of the header: the fields end with the length before compression and the compression.
-const HEADER_BYTES: usize = MAGIC.len() + CHECKSUM_BYTES + FIELDS_BYTES + 9;
+/// Bytes of the fields, of which the last one is the compression.
+const FIELDS_BYTES: usize = 45;
+/// Bytes of the header.
+const HEADER_BYTES: usize = MAGIC.len() + CHECKSUM_BYTES + FIELDS_BYTES;
 /// Compressions by their numbers in files.
 const COMPRESSIONS: [&str; 3] = ["none", "gzip", "zstd"];
 
@@ -42,13 +40,4 @@ pub fn message_in(content: &[u8]) -> Option<Bytes> {
 /// The request in the content of a file, if it can be decoded.
 pub fn request_in(content: &[u8]) -> Option<ExportMetricsServiceRequest> {
     ExportMetricsServiceRequest::decode(message_in(content)?).ok()
-}
-
-/// The file that the previous version wrote for the same request: without compression, and with a checksum of what follows it.
-pub fn version_1(content: &[u8]) -> Vec<u8> {
-    let request = message_in(content).unwrap();
-    let mut fields = content[MAGIC.len() + CHECKSUM_BYTES..][..FIELDS_BYTES].to_vec();
-    fields[FIELDS_BYTES - 8..].copy_from_slice(&(request.len() as u64).to_le_bytes());
-    let rest = [&fields[..], &request].concat();
-    [MAGIC_1, &crc32fast::hash(&rest).to_le_bytes(), &rest].concat()
 }

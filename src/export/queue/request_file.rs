@@ -14,19 +14,15 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 /// The suffix of the file names.
 pub(crate) const SUFFIX: &str = ".request";
 /// The first bytes of each file, with the version of the format.
-const MAGIC: [u8; 16] = *b"postmeter-spool2";
-/// The first bytes of files of version 1: their requests are not compressed, and their checksums do not cover these bytes.
-const MAGIC_1: [u8; 16] = *b"postmeter-spool1";
+const MAGIC: [u8; 16] = *b"postmeter-spool1";
 /// The length of the checksum, which follows the magic bytes.
 const CHECKSUM_LEN: usize = 4;
 /// The length of collection, part, points, time and length of the request.
 const FIELDS_LEN: usize = 8 + 4 + 8 + 8 + 8;
-/// The length of the fields that version 1 lacks: the length before compression, and the compression.
+/// The length of the fields at the end of the header: the length before compression, and the compression.
 const COMPRESSION_FIELDS_LEN: usize = 8 + 1;
-/// The length of the header.
-pub(crate) const HEADER_LEN: usize = FILE_LEN_MIN + COMPRESSION_FIELDS_LEN;
-/// The length of the shortest valid file: the header of version 1.
-pub(crate) const FILE_LEN_MIN: usize = MAGIC.len() + CHECKSUM_LEN + FIELDS_LEN;
+/// The length of the header, which is that of the shortest valid file.
+pub(crate) const HEADER_LEN: usize = MAGIC.len() + CHECKSUM_LEN + FIELDS_LEN + COMPRESSION_FIELDS_LEN;
 /// The compressions as they are stored: their positions in this list.
 const COMPRESSIONS: [Compression; 3] = [Compression::None, Compression::Gzip, Compression::Zstd];
 /// The unit in which file systems allocate space.
@@ -77,28 +73,17 @@ impl RequestFileName {
     /// Returns the header of the file for this request, including the checksum.
     pub(crate) fn header(&self, body: &RequestBody) -> Vec<u8> {
         let compression = COMPRESSIONS.iter().position(|compression| *compression == body.compression).unwrap_or_default();
-        let mut fields = self.fields(body);
-        fields.extend_from_slice(&(body.uncompressed_len as u64).to_le_bytes());
-        fields.push(compression as u8);
-        [&MAGIC[..], &checksum(&[&MAGIC, &fields, &body.bytes]), &fields].concat()
-    }
-
-    /// Returns the header that version 1 wrote.
-    fn header_1(&self, body: &RequestBody) -> Vec<u8> {
-        let fields = self.fields(body);
-        [&MAGIC_1[..], &checksum(&[&fields, &body.bytes]), &fields].concat()
-    }
-
-    /// The fields that both versions have.
-    fn fields(&self, body: &RequestBody) -> Vec<u8> {
-        let fields: [&[u8]; 5] = [
+        let fields: [&[u8]; 7] = [
             &self.key.collection.to_le_bytes(),
             &self.key.part.to_le_bytes(),
             &self.points.to_le_bytes(),
             &self.queued_at_nanos.to_le_bytes(),
             &(body.bytes.len() as u64).to_le_bytes(),
+            &(body.uncompressed_len as u64).to_le_bytes(),
+            &[compression as u8],
         ];
-        fields.concat()
+        let fields = fields.concat();
+        [&MAGIC[..], &checksum(&[&MAGIC, &fields, &body.bytes]), &fields].concat()
     }
 
     /// Returns the body in the content of a file with this name.
@@ -106,24 +91,21 @@ impl RequestFileName {
     /// # Errors
     /// Describes the damage if the content is not a request file with the values of this name.
     pub(crate) fn body(&self, content: Bytes) -> Result<RequestBody, &'static str> {
-        let (header_len, body) = if content.len() < FILE_LEN_MIN {
+        if content.len() < HEADER_LEN {
             return Err("the file is too short");
-        } else if content.starts_with(&MAGIC) {
-            (HEADER_LEN, compressed_body(&content).ok_or("the header is invalid")?)
-        } else if content.starts_with(&MAGIC_1) {
-            (FILE_LEN_MIN, RequestBody::uncompressed(content.slice(FILE_LEN_MIN..)))
-        } else {
+        }
+        if !content.starts_with(&MAGIC) {
             return Err("the file format is unknown");
-        };
-        let header = if header_len == HEADER_LEN { self.header(&body) } else { self.header_1(&body) };
-        if content.starts_with(&header) { Ok(body) } else { Err("the checksum does not match") }
+        }
+        let body = read_body(&content).ok_or("the header is invalid")?;
+        if content.starts_with(&self.header(&body)) { Ok(body) } else { Err("the checksum does not match") }
     }
 }
 
-/// Returns the body in the content of a file of the current version.
-fn compressed_body(content: &Bytes) -> Option<RequestBody> {
+/// Returns the body in the content of a file, whose checksum is not verified.
+fn read_body(content: &Bytes) -> Option<RequestBody> {
     let (header, bytes) = content.split_at_checked(HEADER_LEN)?;
-    let (len, compression) = header.get(FILE_LEN_MIN..)?.split_first_chunk()?;
+    let (len, compression) = header.get(HEADER_LEN - COMPRESSION_FIELDS_LEN..)?.split_first_chunk()?;
     let uncompressed_len = usize::try_from(u64::from_le_bytes(*len)).ok()?;
     let compression = *COMPRESSIONS.get(usize::from(*compression.first()?))?;
     Some(RequestBody { bytes: content.slice_ref(bytes), compression, uncompressed_len })
@@ -157,12 +139,6 @@ mod tests {
         (name, body, content)
     }
 
-    /// The content of the file that version 1 wrote for this request.
-    fn version_1(name: RequestFileName, request: &'static str) -> Vec<u8> {
-        let body = RequestBody::uncompressed(request.into());
-        [&name.header_1(&body), &body.bytes[..]].concat()
-    }
-
     #[test]
     fn a_written_request_can_be_read() {
         for compression in COMPRESSIONS {
@@ -177,22 +153,15 @@ mod tests {
     }
 
     #[test]
-    fn a_file_of_version_1_can_be_read() {
-        let (name, ..) = example(Compression::None);
-        for request in ["", "a", "request"] {
-            let content = version_1(name, request);
-            // As version 1 wrote it, byte by byte.
-            assert_eq!(content.len(), 16 + 4 + 8 + 4 + 8 + 8 + 8 + request.len());
-            assert_eq!(content[16..20], crc32fast::hash(&content[20..]).to_le_bytes());
-            assert_eq!(name.body(content.into()).unwrap(), RequestBody::uncompressed(request.into()));
-        }
+    fn a_file_of_another_version_is_an_error() {
+        let (name, _, mut content) = example(Compression::None);
+        content[MAGIC.len() - 1] = b'2';
+        assert_eq!(name.body(content.into()), Err("the file format is unknown"));
     }
 
     #[test]
     fn a_flipped_bit_and_a_wrong_length_are_detected() {
-        let (name, ..) = example(Compression::None);
-        let contents = COMPRESSIONS.map(|compression| example(compression).2).into_iter().chain([version_1(name, "request")]);
-        for content in contents {
+        for (name, _, content) in COMPRESSIONS.map(example) {
             for bit in 0..content.len() * 8 {
                 let mut flipped = content.clone();
                 flipped[bit / 8] ^= 1 << (bit % 8);
@@ -203,12 +172,6 @@ mod tests {
             }
             assert!(name.body([&content[..], b"x"].concat().into()).is_err());
             assert!(name.body(vec![0; content.len()].into()).is_err());
-            // The two versions differ in two bits of the magic bytes.
-            for magic in [MAGIC, MAGIC_1].into_iter().filter(|magic| !content.starts_with(magic)) {
-                let mut other = content.clone();
-                other[..magic.len()].copy_from_slice(&magic);
-                assert!(name.body(other.into()).is_err(), "the other version");
-            }
         }
     }
 

@@ -41,7 +41,7 @@ use tracing::{info, warn};
 const DISK_WAIT_MAX: Duration = Duration::from_secs(3);
 
 /// The damage of files that are found when the spool is opened.
-const DAMAGED_WHEN_OPENED: &str = "the name or the length of the file is invalid, or an older version wrote it";
+const DAMAGED_WHEN_OPENED: &str = "the name or the length of the file is invalid";
 
 /// A spool. If its directory could not be opened, each write tries again.
 #[derive(Debug)]

@@ -18,17 +18,15 @@
 
 use super::damaged_requests::DamagedRequests;
 use super::queued_request::{QueuedRequest, RequestKey};
-use super::request_file::{FILE_LEN_MIN, HEADER_LEN, RequestFileName, SUFFIX, SpoolEntry, disk_bytes};
+use super::request_file::{HEADER_LEN, RequestFileName, SUFFIX, SpoolEntry, disk_bytes};
 use super::stored_file::{StoredFile, delete_file, is_damage, read, write_synced};
 use crate::export::request_body::RequestBody;
-use crate::net::quarantine::quarantine;
 use crate::net::{LockFile, create_private_directory, sync_directory};
 use std::collections::BTreeMap;
 use std::fs::{self, Metadata};
 use std::io::{self, ErrorKind};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
-use tracing::warn;
 
 /// The signal of the requests in a spool. Each signal has a directory of its own inside the configured directory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -51,10 +49,6 @@ impl SpoolSignal {
 const LOCK: &str = "lock";
 /// The temporary name of the request that is being written.
 const WRITING: &str = "writing";
-/// The spool of older versions, one file in the configured directory.
-const OLD_FILE: &str = "otlp-metrics.redb";
-/// The suffix that is added to the name of such a file.
-const OLD_FILE_ENDING: &str = ".old";
 /// The largest valid file, which limits the bytes that are read into memory.
 const FILE_LEN_MAX: u64 = 256 * 1024 * 1024;
 
@@ -87,7 +81,6 @@ pub(crate) struct FoundRequests {
 /// The directory of a spool. All operations block on the disk.
 #[derive(Debug)]
 pub(crate) struct Store {
-    parent: PathBuf,
     dir: PathBuf,
     bytes_max: usize,
     opened: Option<OpenedDir>,
@@ -106,7 +99,7 @@ struct OpenedDir {
 impl Store {
     /// A store in this directory, which is not opened yet.
     pub(crate) fn new(parent: &Path, signal: SpoolSignal, bytes_max: usize) -> Self {
-        Self { parent: parent.to_owned(), dir: parent.join(signal.dir()), bytes_max, opened: None }
+        Self { dir: parent.join(signal.dir()), bytes_max, opened: None }
     }
 
     pub(crate) fn path(&self) -> &Path {
@@ -134,14 +127,14 @@ impl Store {
         let lock = self.locked(LockFile::create)?;
         let damaged = DamagedRequests::open(&self.dir, self.bytes_max).map_err(failed)?;
         let mut opened = OpenedDir { lock, files: BTreeMap::new(), bytes: 0, damaged };
-        let mut found = FoundRequests { damaged: self.rename_old_file(), ..FoundRequests::default() };
+        let mut found = FoundRequests::default();
         for file in fs::read_dir(&self.dir).map_err(failed)? {
             let file = file.map_err(failed)?;
             let (name, path) = (file.file_name(), file.path());
             let Some(name) = name.to_str().filter(|name| name.ends_with(SUFFIX)) else { continue };
             let metadata = file.metadata().map_err(failed)?;
             match RequestFileName::parse(name) {
-                Some(name) if metadata.is_file() && (FILE_LEN_MIN as u64..=FILE_LEN_MAX).contains(&metadata.len()) => {
+                Some(name) if metadata.is_file() && (HEADER_LEN as u64..=FILE_LEN_MAX).contains(&metadata.len()) => {
                     let replaced = opened.add(StoredFile { name, len: metadata.len() });
                     replaced.map_or(Ok(()), |replaced| delete_file(&self.dir.join(replaced.name.to_string()))).map_err(failed)?;
                 }
@@ -160,23 +153,6 @@ impl Store {
     fn locked(&self, lock: impl FnOnce(&Path) -> io::Result<Option<LockFile>>) -> Result<LockFile, SpoolError> {
         let lock = lock(&self.dir.join(LOCK)).map_err(|error| self.unusable(&error))?;
         lock.ok_or_else(|| SpoolError::InUse(self.dir.clone()))
-    }
-
-    /// Renames the spool of an older version, which cannot be read. Returns the number of such files.
-    fn rename_old_file(&self) -> u64 {
-        let old = self.parent.join(OLD_FILE);
-        if !old.exists() {
-            return 0;
-        }
-        match quarantine(&old, OLD_FILE_ENDING) {
-            Ok(renamed) => {
-                warn!(path = %renamed.display(), "the spool of an older version cannot be read; the file was renamed and may be deleted")
-            }
-            Err(error) => {
-                warn!(path = %old.display(), "the spool of an older version cannot be read, and renaming the file failed: {error}")
-            }
-        }
-        1
     }
 
     /// Deletes requests, then writes one. Both changes are synced to the disk when this returns.

@@ -4,9 +4,7 @@ use super::identity::{CHECKSUM_BYTES, FileIdentity};
 use ring::digest::{SHA256, digest};
 
 /// The first line of a file of positions.
-const HEADER: &[u8] = b"postmeter-positions 2\n";
-/// The same of the first format, which has no times.
-const HEADER_1: &[u8] = b"postmeter-positions 1\n";
+const HEADER: &[u8] = b"postmeter-positions 1\n";
 /// The same without the version.
 const NAME: &[u8] = b"postmeter-positions ";
 
@@ -37,7 +35,7 @@ pub(super) struct FilePosition {
     pub is_damaged: bool,
     /// The file ends in the middle of a frame or line, which was reported.
     pub is_end_reported: bool,
-    /// The time of its last change when it was read, in nanoseconds since 1970. `0`: it is not known.
+    /// The time of its last change when it was read, in nanoseconds since 1970. `0`: it is not known, or the file has this time.
     pub changed_nanos: u64,
 }
 
@@ -79,14 +77,11 @@ impl Positions {
         let is_complete = bytes.split_last_chunk::<CHECKSUM_BYTES>().filter(|(content, sum)| digest(&SHA256, content).as_ref() == *sum);
         let (content, _) = is_complete.ok_or(PositionsError::Damaged)?;
         let version = if content.starts_with(NAME) { PositionsError::Version } else { PositionsError::Damaged };
-        let (mut rest, has_times) = match content.strip_prefix(HEADER) {
-            Some(rest) => (rest, true),
-            None => (content.strip_prefix(HEADER_1).ok_or(version)?, false),
-        };
-        Self::decode_content(&mut rest, has_times).filter(|_| rest.is_empty()).ok_or(PositionsError::Damaged)
+        let mut rest = content.strip_prefix(HEADER).ok_or(version)?;
+        Self::decode_content(&mut rest).filter(|_| rest.is_empty()).ok_or(PositionsError::Damaged)
     }
 
-    fn decode_content(rest: &mut &[u8], has_times: bool) -> Option<Self> {
+    fn decode_content(rest: &mut &[u8]) -> Option<Self> {
         let (path, read_until) = (take_bytes(rest)?, take_bytes(rest)?);
         let count = take(rest)?;
         let mut files = Vec::new();
@@ -94,8 +89,7 @@ impl Positions {
             let name = take_bytes(rest)?;
             let mut number = || take(rest);
             let (device, inode, head_bytes) = (number()?, number()?, usize::try_from(number()?).ok()?);
-            let (offset, lines, read_bytes, conditions) = (number()?, number()?, number()?, number()?);
-            let changed_nanos = if has_times { number()? } else { 0 };
+            let (offset, lines, read_bytes, conditions, changed_nanos) = (number()?, number()?, number()?, number()?, number()?);
             let (checksum, after) = rest.split_first_chunk::<CHECKSUM_BYTES>()?;
             *rest = after;
             let identity = FileIdentity { device, inode, head_bytes, checksum: *checksum };
@@ -164,29 +158,6 @@ mod tests {
             changed[at] ^= 1;
             assert_eq!(Positions::decode(&changed), Err(PositionsError::Damaged));
         }
-    }
-
-    #[test]
-    fn the_first_format_is_read() {
-        let of_time = |changed_nanos| {
-            let mut positions = positions();
-            positions.files.iter_mut().for_each(|file| file.changed_nanos = changed_nanos);
-            positions
-        };
-        // The time is the only sequence of eight equal bytes.
-        let encoded = of_time(u64::from_le_bytes([0x5a; 8])).encode();
-        let content = encoded[..encoded.len() - CHECKSUM_BYTES].strip_prefix(HEADER).unwrap();
-        let mut first = HEADER_1.to_vec();
-        let parts: Vec<&[u8]> = memchr::memmem::find_iter(content, &[0x5a; 8])
-            .scan(0, |from, at| Some((std::mem::replace(from, at + 8), at)))
-            .map(|(from, to)| &content[from..to])
-            .collect();
-        let rest = content.len() - content.rsplit(|byte| *byte == 0x5a).next().unwrap().len();
-        first.extend(parts.concat());
-        first.extend(&content[rest..]);
-        let sum = digest(&SHA256, &first);
-        first.extend_from_slice(sum.as_ref());
-        assert_eq!(Positions::decode(&first), Ok(of_time(0)));
     }
 
     #[test]

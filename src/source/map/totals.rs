@@ -67,9 +67,7 @@ impl Totals {
             Duration::try_from_secs_f64(seconds).ok().and_then(|after| UNIX_EPOCH.checked_add(after))
         };
         let points = file.get("counters")?.as_array()?.iter().take(TOTALS_MAX).filter_map(decode_counter).collect();
-        // Files of earlier versions have one start, which is that of the counters that continue if there are any.
-        let continued_since = if file.get("continued_since").is_some() { time("continued_since") } else { time("since") };
-        Some(Self { since: time("since"), continued_since, window: time("window"), at: time("at"), points })
+        Some(Self { since: time("since"), continued_since: time("continued_since"), window: time("window"), at: time("at"), points })
     }
 }
 
@@ -122,13 +120,6 @@ mod tests {
             assert!(decoded.points.iter().map(Point::identity).eq(totals.points.iter().map(Point::identity)));
             assert_eq!(Totals::decode("b", &totals.encode("a")), Some(Totals::default()), "another server");
         }
-    }
-
-    #[test]
-    fn a_file_with_one_start_has_that_of_the_counters_that_continue() {
-        let file = r#"{"version": 1, "server": "a", "since": 100.0, "counters": []}"#;
-        let totals = Totals::decode("a", file.as_bytes()).unwrap();
-        assert_eq!((totals.since, totals.continued_since), (totals.continued_since, Some(UNIX_EPOCH + Duration::from_secs(100))));
     }
 
     #[test]

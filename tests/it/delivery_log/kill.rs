@@ -34,7 +34,7 @@ fn received(requests: &[ExportLogsServiceRequest]) -> Vec<(String, u64)> {
 /// Reads the cursor file: the position, and the known identities in hexadecimal.
 fn cursor(state: &Path) -> Option<(u64, Vec<String>)> {
     let bytes = std::fs::read(state.join("messages-whm1.cursor")).ok()?;
-    let numbers = bytes.strip_prefix(b"postmeter-cursor 2\ncpanel at 127.0.0.1\n").unwrap();
+    let numbers = bytes.strip_prefix(b"postmeter-cursor 1\ncpanel at 127.0.0.1\n").unwrap();
     let number = |at: usize| u64::from_le_bytes(numbers[8 * at..8 * at + 8].try_into().unwrap());
     let count = number(2) as usize;
     let id = |n: usize| numbers[8 * (3 + 2 * n)..][..8].iter().map(|byte| format!("{byte:02x}")).collect();

@@ -1,6 +1,7 @@
 //! Encodes delivery records and decodes them again.
 
 use super::*;
+use crate::delivery_log::KEY_BYTES;
 use crate::model::{EnhancedStatus, FIELDS, Reply};
 use opentelemetry_proto::tonic::collector::logs::v1::ExportLogsServiceRequest;
 use opentelemetry_proto::tonic::common::v1::AnyValue;
@@ -12,9 +13,7 @@ use std::collections::BTreeMap;
 const OBSERVED_NANOS: u64 = 1_800_000_000_000_000_007;
 
 fn key() -> HashKey {
-    let directory = tempfile::tempdir().unwrap();
-    std::fs::write(directory.path().join("hash.key"), [7; 32]).unwrap();
-    crate::delivery_log::hash_key(directory.path()).unwrap()
+    HashKey::new(&[7; KEY_BYTES])
 }
 
 fn record(outcome: Option<Outcome>) -> Record {

@@ -201,15 +201,14 @@ fn invalid_request_files_are_moved_away_and_other_files_are_kept() {
 }
 
 #[test]
-fn the_spool_of_an_older_version_is_renamed_and_counted() {
+fn a_file_instead_of_the_directory_is_an_error_and_stays() {
     let dir = tempdir().unwrap();
-    fs::write(dir.path().join(OLD_FILE), "redb").unwrap();
+    let file = dir.path().join(SpoolSignal::Metrics.dir());
+    fs::write(&file, [0; 4096]).unwrap();
     let mut store = Store::new(dir.path(), SpoolSignal::Metrics, BYTES_MAX);
-    assert_eq!(store.open().unwrap().damaged, 1);
-    assert_eq!(fs::read(dir.path().join("otlp-metrics.redb.old")).unwrap(), b"redb");
-    store.change(Some(&entry(key(1, 0), 1, "new")), &[]).unwrap();
-    drop(store);
-    assert_eq!(Store::new(dir.path(), SpoolSignal::Metrics, BYTES_MAX).open().unwrap().damaged, 0);
+    let error = store.open().unwrap_err();
+    assert!(matches!(&error, SpoolError::Unusable(path, _) if *path == file), "{error}");
+    assert_eq!(fs::read(&file).unwrap(), [0; 4096]);
 }
 
 #[test]

@@ -113,7 +113,6 @@ impl RotatingLog {
             return Ok(());
         }
         let is_copy = |file: &LogFile| {
-            // The first format of positions has no times.
             let changed = unix_nanos(file.changed);
             !file.is_log && !file.has_inode_of(&self.position.identity) && from > 0 && changed > from && changed <= to
         };

@@ -34,7 +34,7 @@ pub const ROWS: &[Row] = &[
     },
     Row {
         fault: "damaged-spool",
-        help: "a request full of zeros, one with a flipped bit, and a spool of an older format",
+        help: "a request full of zeros, one with a flipped bit, and one of another version",
         pull: &[GOOD, Expectation("postmeter_export_spool_damaged_requests_total 3")],
         push: &[GOOD_PUSHED],
         health: "spool damaged: 3 requests",

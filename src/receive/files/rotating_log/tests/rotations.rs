@@ -283,7 +283,7 @@ fn rotated_files_next_to_a_log_that_is_empty_at_the_first_start_are_not_read() {
     }
 }
 
-/// The first format of positions has no times.
+/// The files of an image may have the time 0.
 #[test]
 fn at_a_position_without_a_time_in_an_empty_log_no_rotated_file_is_read() {
     let mut world = World::new(true);
