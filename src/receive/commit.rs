@@ -178,7 +178,7 @@ impl Committer {
         if let Some(deliveries) = &collected.deliveries {
             deliveries.record(&records);
             deliveries.count(RecordState::Read, records.len() as u64);
-            deliveries.set_queued(self.outbox.as_ref().map_or(self.unexported, |outbox| outbox.records(&intake.name)));
+            deliveries.set_queued(self.outbox.as_ref().map_or(self.unexported, |outbox| Some(outbox.records(&intake.name))));
         }
     }
 }

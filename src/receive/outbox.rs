@@ -12,23 +12,17 @@ use crate::export::request_body::RequestBody;
 use crate::model::RecordState;
 use crate::telemetry::{CollectedTarget, SelfTelemetry, TargetSet};
 use bytes::BytesMut;
-use opentelemetry_proto::tonic::collector::logs::v1::ExportLogsServiceRequest;
-use opentelemetry_proto::tonic::common::v1::any_value::Value;
 use parking_lot::Mutex;
-use prost::Message;
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, SystemTime};
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
-use tokio_util::task::AbortOnDropHandle;
 use tracing::info;
 
 /// The directory of the requests, inside `state_dir`.
 pub(super) const DIR: &str = "received";
-/// The name of the target of a request that does not have one.
-const UNKNOWN: &str = "unknown";
 /// The pause before a request that cannot be read now is read again.
 const READ_RETRY: Duration = Duration::from_secs(5);
 /// The interval in which a directory that cannot be opened is opened again.
@@ -43,10 +37,8 @@ pub(super) struct Outbox {
     requests_max: usize,
     pending: Mutex<PendingRequests>,
     added: Notify,
-    /// Requests of an earlier run were added.
-    found: Notify,
-    /// Held while requests are deleted, and while one is read to find out its target: a deleted one would count as damaged.
-    deletion: tokio::sync::Mutex<()>,
+    /// Requests of an earlier run were added, and the targets' numbers of stored records do not have them yet.
+    has_found: AtomicBool,
     next_collection: AtomicU64,
 }
 
@@ -67,8 +59,7 @@ impl Outbox {
             requests_max,
             pending: Mutex::new(pending),
             added: Notify::new(),
-            found: Notify::new(),
-            deletion: tokio::sync::Mutex::default(),
+            has_found: AtomicBool::new(true),
             next_collection: AtomicU64::new(first_collection(&found)),
         }
     }
@@ -81,10 +72,10 @@ impl Outbox {
         let mut stored = Vec::new();
         for request in requests {
             let key = RequestKey { collection: self.next_collection.fetch_add(1, Ordering::Relaxed), part: 0 };
-            let pending = Pending { target: Some(target.clone()), records: request.points, bytes: request.bytes.len() };
+            let pending = Pending { target: target.clone(), records: request.points, bytes: request.bytes.len() };
             // Uncompressed, because stored requests are joined before they are sent.
             let body = RequestBody::uncompressed(request.bytes);
-            let entry = SpoolEntry { key, points: request.points, queued_at: SystemTime::now(), body };
+            let entry = SpoolEntry { key, points: request.points, queued_at: SystemTime::now(), owner: Some(target.clone()), body };
             let is_written = self.spool.write(entry).await;
             self.add_found();
             if !is_written {
@@ -115,66 +106,32 @@ impl Outbox {
         let found = self.spool.take_found();
         if !found.is_empty() {
             self.pending.lock().extend(found.iter().map(Pending::found));
-            self.found.notify_one();
+            self.has_found.store(true, Ordering::Release);
+            self.added.notify_one();
         }
     }
 
-    /// The number of stored records of a target. `None` while the targets of requests of an earlier run are not all known.
-    pub(super) fn records(&self, target: &str) -> Option<u64> {
+    /// The number of stored records of a target.
+    pub(super) fn records(&self, target: &str) -> u64 {
         self.pending.lock().records(target)
-    }
-
-    /// Finds out the targets of requests of earlier runs, until `stop` is cancelled.
-    async fn identify_found(&self, targets: &TargetSet, stop: &CancellationToken) {
-        loop {
-            self.update_depths(targets);
-            while self.identify_next(targets).await {}
-            // The export may have found out some of them.
-            self.update_depths(targets);
-            tokio::select! {
-                () = stop.cancelled() => return,
-                () = self.found.notified() => {}
-            }
-        }
-    }
-
-    /// Finds out the target of the oldest request whose target is not known. Returns `false` if there is none.
-    async fn identify_next(&self, targets: &TargetSet) -> bool {
-        let deletion = self.deletion.lock().await;
-        let Some(key) = self.first_unknown() else { return false };
-        match self.spool.body(key).await {
-            Ok(RequestBody { bytes, .. }) => self.pending.lock().identify(key, &target_of(&bytes, targets)),
-            Err(ExportFailure::Damaged(_)) => self.pending.lock().remove(key),
-            Err(_) => {
-                drop(deletion);
-                tokio::time::sleep(READ_RETRY).await;
-            }
-        }
-        true
-    }
-
-    fn first_unknown(&self) -> Option<RequestKey> {
-        self.pending.lock().first_unknown()
     }
 
     fn update_depths(&self, targets: &TargetSet) {
         let receives = |collected: &CollectedTarget| collected.target.config.deliveries.is_some();
         for collected in targets.now().iter().filter(|collected| receives(collected)) {
             if let Some(deliveries) = &collected.deliveries {
-                deliveries.set_queued(self.records(collected.target.name()));
+                deliveries.set_queued(Some(self.records(collected.target.name())));
             }
         }
     }
 
     /// Exports the stored requests, oldest first, until `stop` is cancelled. What is not accepted by then stays on disk.
     pub(super) async fn run(self: Arc<Self>, mut sender: LogsSender, targets: TargetSet, stop: CancellationToken) {
-        let identifies = {
-            let (outbox, targets, stop) = (self.clone(), targets.clone(), stop.clone());
-            async move { outbox.identify_found(&targets, &stop).await }
-        };
-        let identifies = AbortOnDropHandle::new(tokio::spawn(identifies));
         let mut is_open = self.open_again().await;
         loop {
+            if self.has_found.swap(false, Ordering::Acquire) {
+                self.update_depths(&targets);
+            }
             let next = self.pending.lock().next(sender.bytes_max());
             if next.is_empty() {
                 tokio::select! {
@@ -199,21 +156,14 @@ impl Outbox {
                 break;
             }
         }
-        drop(identifies);
     }
 
     async fn export(&self, requests: &[(RequestKey, Pending)], sender: &mut LogsSender, targets: &TargetSet) {
+        let Some(name) = requests.first().map(|(_, request)| request.target.clone()) else { return };
         let (mut merged, mut records, mut keys) = (BytesMut::new(), 0, Vec::new());
-        let mut target = None;
         for (key, request) in requests {
             match self.spool.body(*key).await {
                 Ok(RequestBody { bytes, .. }) => {
-                    let of_request = request.target.clone().unwrap_or_else(|| target_of(&bytes, targets));
-                    self.pending.lock().identify(*key, &of_request);
-                    if target.as_ref().is_some_and(|target| *target != of_request) {
-                        break;
-                    }
-                    target = Some(of_request);
                     // Messages of protobuf that are joined are one message with the items of both.
                     merged.extend_from_slice(&bytes);
                     records += request.records;
@@ -227,40 +177,18 @@ impl Outbox {
                 }
             }
         }
-        if keys.is_empty() {
-            return;
-        }
-        let name = target.as_deref().unwrap_or(UNKNOWN);
-        let rejected = sender.send(name, EncodedRequest { bytes: merged.freeze(), points: records }).await.min(records);
-        let _deletion = self.deletion.lock().await;
-        self.spool.delete(keys.iter().copied()).await;
-        {
+        let mut rejected = 0;
+        if !keys.is_empty() {
+            rejected = sender.send(&name, EncodedRequest { bytes: merged.freeze(), points: records }).await.min(records);
+            self.spool.delete(keys.iter().copied()).await;
             let mut pending = self.pending.lock();
             keys.iter().for_each(|key| pending.remove(*key));
         }
-        if let Some(deliveries) = targets.find(name).and_then(|collected| collected.deliveries.clone()) {
+        if let Some(deliveries) = targets.find(&name).and_then(|collected| collected.deliveries.clone()) {
             deliveries.count(RecordState::Sent, records - rejected);
             deliveries.count(RecordState::Refused, rejected);
-            deliveries.set_queued(self.records(name));
+            deliveries.set_queued(Some(self.records(&name)));
         }
-    }
-}
-
-/// The target of a stored request, by the instance of its resource. It may have been removed since.
-fn target_of(request: &[u8], targets: &TargetSet) -> Arc<str> {
-    let Some(instance) = instance_of(request) else { return UNKNOWN.into() };
-    let of_instance =
-        targets.now().iter().find(|collected| collected.instance() == instance).map(|collected| collected.target.name().into());
-    of_instance.unwrap_or_else(|| instance.into())
-}
-
-fn instance_of(request: &[u8]) -> Option<String> {
-    let request = ExportLogsServiceRequest::decode(request).ok()?;
-    let resource = request.resource_logs.into_iter().next()?.resource?;
-    let instance = resource.attributes.into_iter().find(|attribute| attribute.key == "service.instance.id")?;
-    match instance.value?.value? {
-        Value::StringValue(name) => Some(name),
-        _ => None,
     }
 }
 
@@ -288,13 +216,14 @@ mod tests {
         let (one, other) = ("mta1".into(), "mta2".into());
         assert!(outbox.store(&one, requests(3)).await);
         assert!(!outbox.store(&other, requests(3)).await, "all or none");
-        assert_eq!((files(dir.path()), outbox.records("mta1"), outbox.records("mta2")), (3, Some(6), Some(0)));
+        assert_eq!((files(dir.path()), outbox.records("mta1"), outbox.records("mta2")), (3, 6, 0));
         assert!(outbox.store(&other, requests(2)).await);
         assert!(!outbox.store(&one, requests(1)).await);
-        // Requests of an earlier run count, too.
+        // Requests of an earlier run count, too, and their files name their targets.
         outbox.spool.close().await;
         drop(outbox);
         let outbox = Outbox::open(dir.path(), usize::MAX, 6, telemetry);
+        assert_eq!(["mta1", "mta2"].map(|target| outbox.records(target)), [6, 4]);
         assert!(outbox.store(&one, requests(1)).await);
         assert!(!outbox.store(&one, requests(1)).await);
         // Space is free again when a request was exported.
@@ -302,7 +231,6 @@ mod tests {
         outbox.spool.delete([oldest]).await;
         outbox.pending.lock().remove(oldest);
         assert!(outbox.store(&other, requests(1)).await);
-        // The targets of requests of an earlier run are not known until they are read.
-        assert_eq!((files(dir.path()), outbox.records("mta1")), (6, None));
+        assert_eq!((files(dir.path()), outbox.records("mta1"), outbox.records("mta2")), (6, 6, 6));
     }
 }

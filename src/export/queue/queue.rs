@@ -115,7 +115,7 @@ impl ExportQueue {
         let points = request.points;
         let mut queued = QueuedRequest::in_memory(key, request.clone(), queued_at);
         if let Some(spool) = &self.spool {
-            let entry = SpoolEntry { key, points, queued_at, body: request.body };
+            let entry = SpoolEntry { key, points, queued_at, owner: None, body: request.body };
             if self.write_to_spool(spool, entry).await {
                 queued.storage = Storage::Spool;
             }

@@ -6,6 +6,7 @@ use crate::export::request_body::RequestBody;
 use crate::model::unix_nanos;
 use bytes::Bytes;
 use std::collections::VecDeque;
+use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 /// The identity of a request: its collection and its number in the collection. Keys sort by age, oldest first.
@@ -30,6 +31,8 @@ pub(crate) struct QueuedRequest {
     /// The length of the body as it is stored.
     pub len: usize,
     pub queued_at: SystemTime,
+    /// The target of the records, if all of the request are of one.
+    pub owner: Option<Arc<str>>,
     pub storage: Storage,
     /// The unsent parts, if the request was split.
     parts: VecDeque<ExportRequest>,
@@ -57,13 +60,15 @@ impl QueuedRequest {
     pub(crate) fn in_memory(key: RequestKey, request: ExportRequest, queued_at: SystemTime) -> Self {
         let age = Age { before: Duration::ZERO, since: Instant::now() };
         let (points, len) = (request.points, request.body.len());
-        Self { key, points, len, queued_at, storage: Storage::Memory(request.body), parts: VecDeque::new(), has_removed_parts: false, age }
+        let storage = Storage::Memory(request.body);
+        Self { key, points, len, queued_at, owner: None, storage, parts: VecDeque::new(), has_removed_parts: false, age }
     }
 
     /// A request that an earlier run left in the spool.
     pub(crate) fn in_spool(key: RequestKey, points: u64, len: usize, queued_at: SystemTime) -> Self {
         let age = Age { before: queued_at.elapsed().unwrap_or_default(), since: Instant::now() };
-        Self { key, points, len, queued_at, storage: Storage::Spool, parts: VecDeque::new(), has_removed_parts: false, age }
+        let storage = Storage::Spool;
+        Self { key, points, len, queued_at, owner: None, storage, parts: VecDeque::new(), has_removed_parts: false, age }
     }
 
     /// Returns true if the request was queued at least `age_max` ago.
@@ -102,7 +107,7 @@ impl QueuedRequest {
         // Protobuf: the fields of messages in a row are those of one message.
         let parts: Result<Vec<Bytes>, _> = self.parts.iter().map(|part| part.body.decompressed()).collect();
         let body = RequestBody::compressed(parts.ok()?.concat().into(), compression);
-        Some(SpoolEntry { key: self.key, points: self.points, queued_at: self.queued_at, body })
+        Some(SpoolEntry { key: self.key, points: self.points, queued_at: self.queued_at, owner: self.owner.clone(), body })
     }
 
     pub(crate) const fn is_spooled(&self) -> bool {

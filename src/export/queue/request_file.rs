@@ -1,14 +1,15 @@
 //! The file of one queued request. The file name identifies the request, and the content proves that it is undamaged.
 //!
-//! The header repeats the values of the file name, and a CRC-32 covers everything else in the file. This detects damage to any bit, a file
+//! The header repeats the numbers of the file name, and a CRC-32 covers the owner and everything else in the file. This detects damage to any bit, a file
 //! that is too short or too long, and a file under the name of another request. The checksum is that of the stored, compressed bytes, so
 //! damaged bytes are not decompressed.
 
 use super::queued_request::RequestKey;
-use crate::config::Compression;
+use crate::config::{Compression, is_target_name};
 use crate::export::request_body::RequestBody;
 use crate::model::unix_nanos;
 use bytes::Bytes;
+use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// The suffix of the file names.
@@ -34,16 +35,20 @@ pub(crate) struct SpoolEntry {
     pub key: RequestKey,
     pub points: u64,
     pub queued_at: SystemTime,
+    /// The target of the records, if all of the request are of one.
+    pub owner: Option<Arc<str>>,
     pub body: RequestBody,
 }
 
 /// The values in the name of a request file.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct RequestFileName {
     pub key: RequestKey,
     pub points: u64,
     /// Unix time in nanoseconds.
     queued_at_nanos: u64,
+    /// A target name: up to 100 letters, digits, '.', '_' and '-'.
+    pub owner: Option<Arc<str>>,
 }
 
 /// Returns the disk usage of a request of this length: whole blocks, including the header.
@@ -53,15 +58,20 @@ pub(crate) const fn disk_bytes(request_len: usize) -> usize {
 
 impl RequestFileName {
     pub(crate) fn of(entry: &SpoolEntry) -> Self {
-        Self { key: entry.key, points: entry.points, queued_at_nanos: unix_nanos(entry.queued_at) }
+        Self { key: entry.key, points: entry.points, queued_at_nanos: unix_nanos(entry.queued_at), owner: entry.owner.clone() }
     }
 
     /// Parses a file name. Returns `None` if Postmeter writes no such name.
     pub(crate) fn parse(name: &str) -> Option<Self> {
-        let mut numbers = name.strip_suffix(SUFFIX)?.split('-');
-        let mut number = || numbers.next()?.parse::<u64>().ok();
+        let mut values = name.strip_suffix(SUFFIX)?.splitn(5, '-');
+        let mut number = || values.next()?.parse::<u64>().ok();
         let (collection, part) = (number()?, u32::try_from(number()?).ok()?);
-        let parsed = Self { key: RequestKey { collection, part }, queued_at_nanos: number()?, points: number()? };
+        let (queued_at_nanos, points) = (number()?, number()?);
+        let owner = values.next().map(Into::into);
+        if owner.as_deref().is_some_and(|owner| !is_target_name(owner)) {
+            return None;
+        }
+        let parsed = Self { key: RequestKey { collection, part }, points, queued_at_nanos, owner };
         // Rejects other spellings of the same values, such as a sign or additional zeros: each request has one name.
         (parsed.to_string() == name).then_some(parsed)
     }
@@ -83,7 +93,7 @@ impl RequestFileName {
             &[compression as u8],
         ];
         let fields = fields.concat();
-        [&MAGIC[..], &checksum(&[&MAGIC, &fields, &body.bytes]), &fields].concat()
+        [&MAGIC[..], &checksum(&[&MAGIC, &fields, self.owner.as_deref().unwrap_or_default().as_bytes(), &body.bytes]), &fields].concat()
     }
 
     /// Returns the body in the content of a file with this name.
@@ -120,8 +130,12 @@ fn checksum(parts: &[&[u8]]) -> [u8; CHECKSUM_LEN] {
 impl std::fmt::Display for RequestFileName {
     /// Writes the file name. The names sort in the order in which the requests were queued.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let Self { key: RequestKey { collection, part }, queued_at_nanos, points } = self;
-        write!(f, "{collection:020}-{part:010}-{queued_at_nanos}-{points}{SUFFIX}")
+        let Self { key: RequestKey { collection, part }, queued_at_nanos, points, owner } = self;
+        write!(f, "{collection:020}-{part:010}-{queued_at_nanos}-{points}")?;
+        if let Some(owner) = owner {
+            write!(f, "-{owner}")?;
+        }
+        f.write_str(SUFFIX)
     }
 }
 
@@ -134,7 +148,7 @@ mod tests {
         let key = RequestKey { collection: 1_764_000_000_000_000_000, part: 7 };
         let body = RequestBody::compressed("request, request, request, request".into(), compression);
         let queued_at = UNIX_EPOCH + Duration::from_nanos(1_764_000_000_000_000_123);
-        let name = RequestFileName::of(&SpoolEntry { key, points: 3, queued_at, body: body.clone() });
+        let name = RequestFileName::of(&SpoolEntry { key, points: 3, queued_at, owner: None, body: body.clone() });
         let content = [&name.header(&body), &body.bytes[..]].concat();
         (name, body, content)
     }
@@ -145,10 +159,40 @@ mod tests {
             let (name, body, content) = example(compression);
             assert_eq!(content.len(), HEADER_LEN + body.bytes.len());
             assert_eq!(name.to_string(), "01764000000000000000-0000000007-1764000000000000123-3.request");
-            assert_eq!(RequestFileName::parse(&name.to_string()), Some(name));
+            assert_eq!(RequestFileName::parse(&name.to_string()).as_ref(), Some(&name));
             let read = name.body(content.into()).unwrap();
             assert_eq!(read, body);
             assert_eq!(read.decompressed().unwrap(), "request, request, request, request");
+        }
+    }
+
+    #[test]
+    fn a_name_with_an_owner_can_be_read() {
+        let (name, body, _) = example(Compression::None);
+        let longest = "n".repeat(100);
+        for owner in ["mta1", "mta-1.example.com", "-", "--", "7", "a.request", &longest] {
+            let owned = RequestFileName { owner: Some(owner.into()), ..name.clone() };
+            let text = owned.to_string();
+            assert!(text.ends_with(&format!("-3-{owner}.request")) && text.len() <= 255, "{text}");
+            assert_eq!(RequestFileName::parse(&text).as_ref(), Some(&owned));
+            let content: Bytes = [&owned.header(&body), &body.bytes[..]].concat().into();
+            assert_eq!(owned.body(content.clone()).as_ref(), Ok(&body));
+            for other in [None, Some("mta2".into())] {
+                let other = RequestFileName { owner: other, ..owned.clone() };
+                assert!(other.body(content.clone()).is_err(), "{other}");
+            }
+        }
+        let largest = RequestFileName {
+            key: RequestKey { collection: u64::MAX, part: u32::MAX },
+            points: u64::MAX,
+            queued_at_nanos: u64::MAX,
+            owner: Some(longest.into()),
+        };
+        // The limit of Linux' file systems.
+        assert!(largest.to_string().len() <= 255);
+        assert_eq!(RequestFileName::parse(&largest.to_string()), Some(largest));
+        for owner in ["", "a/b", "ä", "a b", &"n".repeat(101)] {
+            assert_eq!(RequestFileName::parse(&name.to_string().replace("-3.request", &format!("-3-{owner}.request"))), None, "{owner}");
         }
     }
 
@@ -179,9 +223,10 @@ mod tests {
     fn a_file_under_the_name_of_another_request_is_detected() {
         let (name, _, content) = example(Compression::Gzip);
         for other in [
-            RequestFileName { key: RequestKey { part: 8, ..name.key }, ..name },
-            RequestFileName { points: 4, ..name },
-            RequestFileName { queued_at_nanos: 1, ..name },
+            RequestFileName { key: RequestKey { part: 8, ..name.key }, ..name.clone() },
+            RequestFileName { points: 4, ..name.clone() },
+            RequestFileName { queued_at_nanos: 1, ..name.clone() },
+            RequestFileName { owner: Some("mta1".into()), ..name.clone() },
         ] {
             assert!(other.body(content.clone().into()).is_err(), "{other}");
         }
@@ -194,7 +239,6 @@ mod tests {
         }
         let (name, ..) = example(Compression::None);
         assert_eq!(RequestFileName::parse(&format!("{name}.damaged")), None);
-        assert_eq!(RequestFileName::parse(&name.to_string().replace("-3.request", "-3-9.request")), None);
     }
 
     #[test]

@@ -145,7 +145,7 @@ impl Store {
             }
         }
         delete_file(&self.dir.join(WRITING)).map_err(failed)?;
-        found.requests = opened.files.values().map(|stored| stored.queued_request()).collect();
+        found.requests = opened.files.values().map(StoredFile::queued_request).collect();
         Ok((opened, found))
     }
 
@@ -176,7 +176,7 @@ impl Store {
     pub(crate) fn body(&mut self, key: RequestKey) -> Result<RequestBody, SpoolError> {
         let dir = self.dir.clone();
         let opened = self.opened()?;
-        let Some(stored) = opened.files.get(&key).copied() else {
+        let Some(stored) = opened.files.get(&key).cloned() else {
             return Err(SpoolError::Damaged(dir, "the file of a request is missing".to_owned()));
         };
         let path = dir.join(stored.name.to_string());
@@ -247,7 +247,7 @@ impl OpenedDir {
     /// Adds a file. Returns the other one if there are two of the request: the one with fewer points is what is left of it.
     fn add(&mut self, file: StoredFile) -> Option<StoredFile> {
         let key = file.name.key;
-        let other = self.files.get(&key).copied();
+        let other = self.files.get(&key).cloned();
         let (kept, replaced) = match other {
             Some(other) if other.name.points < file.name.points => (other, Some(file)),
             other => (file, other),
@@ -276,7 +276,7 @@ impl OpenedDir {
             let _ = fs::remove_file(&writing);
             return Err(error);
         }
-        let stored = StoredFile { name, len: (HEADER_LEN + entry.body.len()) as u64 };
+        let stored = StoredFile { name: name.clone(), len: (HEADER_LEN + entry.body.len()) as u64 };
         match self.add(stored).filter(|replaced| replaced.name != name) {
             Some(replaced) => delete_file(&dir.join(replaced.name.to_string())),
             None => Ok(()),

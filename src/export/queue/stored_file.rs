@@ -13,22 +13,25 @@ use std::path::Path;
 const DAMAGE_ERRNOS: [i32; 3] = [5, 74, 117];
 
 /// A file with a request.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct StoredFile {
     pub name: RequestFileName,
     pub len: u64,
 }
 
 impl StoredFile {
-    pub(super) fn disk_bytes(self) -> usize {
+    pub(super) fn disk_bytes(&self) -> usize {
         disk_bytes(self.body_len())
     }
 
-    pub(super) fn queued_request(self) -> QueuedRequest {
-        QueuedRequest::in_spool(self.name.key, self.name.points, self.body_len(), self.name.queued_at())
+    pub(super) fn queued_request(&self) -> QueuedRequest {
+        let RequestFileName { key, points, owner, .. } = &self.name;
+        let mut request = QueuedRequest::in_spool(*key, *points, self.body_len(), self.name.queued_at());
+        request.owner.clone_from(owner);
+        request
     }
 
-    fn body_len(self) -> usize {
+    fn body_len(&self) -> usize {
         body_len(self.len)
     }
 }

@@ -12,7 +12,13 @@ fn key(collection: u64) -> RequestKey {
 }
 
 fn entry(collection: u64) -> SpoolEntry {
-    SpoolEntry { key: key(collection), points: 1, queued_at: SystemTime::UNIX_EPOCH, body: RequestBody::uncompressed("bytes".into()) }
+    SpoolEntry {
+        key: key(collection),
+        points: 1,
+        queued_at: SystemTime::UNIX_EPOCH,
+        owner: None,
+        body: RequestBody::uncompressed("bytes".into()),
+    }
 }
 
 fn open(dir: &TempDir) -> (Spool, Vec<u64>) {

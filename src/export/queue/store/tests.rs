@@ -18,7 +18,8 @@ fn key(collection: u64, part: u32) -> RequestKey {
 }
 
 fn entry(key: RequestKey, points: u64, bytes: impl Into<Bytes>) -> SpoolEntry {
-    SpoolEntry { key, points, queued_at: UNIX_EPOCH + Duration::from_nanos(7), body: RequestBody::uncompressed(bytes.into()) }
+    let queued_at = UNIX_EPOCH + Duration::from_nanos(7);
+    SpoolEntry { key, points, queued_at, owner: None, body: RequestBody::uncompressed(bytes.into()) }
 }
 
 #[track_caller]
