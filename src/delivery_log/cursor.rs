@@ -1,15 +1,14 @@
 //! The cursor of a log: the read position, and the records near it that are known. Pure: a cursor is encoded to and decoded from bytes.
 
-use ring::digest;
+use crate::net::{FileFault, seal, unseal};
 use std::collections::HashMap;
 use std::time::Duration;
 
 /// The largest number of known records. With more, the overlap is shortened at its old end.
 const KNOWN_MAX: usize = 250_000;
-/// The beginning of a file, followed by the number of its format.
-const HEAD: &str = "postmeter-cursor ";
-const VERSION: u32 = 1;
-const CHECK_BYTES: usize = digest::SHA256_OUTPUT_LEN;
+/// The kind of a file, and the version of its format.
+const KIND: &str = "cursor";
+pub(super) const VERSION: u32 = 1;
 
 /// The read position in a log, and the known records near it.
 #[derive(Clone, Debug, PartialEq)]
@@ -28,17 +27,6 @@ struct KnownRecord {
     at: u64,
     /// The receiver has acknowledged the record. Other records are in flight, and are not saved.
     acknowledged: bool,
-}
-
-/// The reason why a cursor file cannot be used.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum CursorError {
-    /// The file is damaged, or is not a cursor file.
-    #[error("the file is damaged")]
-    Damaged,
-    /// The file was written by another version of Postmeter.
-    #[error("the file has format {0}, and this version of Postmeter supports {VERSION}")]
-    Version(u32),
 }
 
 impl Cursor {
@@ -130,8 +118,8 @@ impl Cursor {
     #[must_use]
     pub fn encode(&self) -> Vec<u8> {
         let acknowledged = || self.known.iter().filter(|(_, known)| known.acknowledged);
-        let mut bytes = format!("{HEAD}{VERSION}\n{}\n", self.log).into_bytes();
-        bytes.reserve(24 + 16 * self.known.len() + CHECK_BYTES);
+        let mut bytes = format!("{}\n", self.log).into_bytes();
+        bytes.reserve(24 + 16 * self.known.len());
         for number in [self.floor, self.position, acknowledged().count() as u64] {
             bytes.extend_from_slice(&number.to_le_bytes());
         }
@@ -139,46 +127,34 @@ impl Cursor {
             bytes.extend_from_slice(&id.to_le_bytes());
             bytes.extend_from_slice(&known.at.to_le_bytes());
         }
-        let check = digest::digest(&digest::SHA256, &bytes);
-        bytes.extend_from_slice(check.as_ref());
-        bytes
+        seal(KIND, VERSION, &bytes)
     }
 
     /// Decodes a cursor.
     ///
     /// # Errors
     /// The bytes are damaged, or have another format.
-    pub fn decode(bytes: &[u8]) -> Result<Self, CursorError> {
-        let (head, _) = line(bytes)?;
-        let version: u32 = head.strip_prefix(HEAD).and_then(|version| version.parse().ok()).ok_or(CursorError::Damaged)?;
-        if version != VERSION {
-            return Err(CursorError::Version(version));
-        }
-        let (content, check) = bytes.split_last_chunk::<CHECK_BYTES>().ok_or(CursorError::Damaged)?;
-        if digest::digest(&digest::SHA256, content).as_ref() != check {
-            return Err(CursorError::Damaged);
-        }
-        let (_, rest) = line(content)?;
-        let (log, rest) = line(rest)?;
+    pub fn decode(bytes: &[u8]) -> Result<Self, FileFault> {
+        let (log, rest) = line(unseal(KIND, VERSION, bytes)?)?;
         let (numbers, rest) = rest.as_chunks::<8>();
         let mut numbers = numbers.iter().map(|number| u64::from_le_bytes(*number));
-        let mut next = || numbers.next().ok_or(CursorError::Damaged);
+        let mut next = || numbers.next().ok_or(FileFault::Damaged);
         let (floor, position, count) = (next()?, next()?, next()?);
         let mut known = HashMap::new();
         for _ in 0..count {
             known.insert(next()?, KnownRecord { at: next()?, acknowledged: true });
         }
         if !rest.is_empty() || next().is_ok() {
-            return Err(CursorError::Damaged);
+            return Err(FileFault::Damaged);
         }
         Ok(Self { log: log.to_owned(), floor, position, known })
     }
 }
 
 /// Splits off the first line.
-fn line(bytes: &[u8]) -> Result<(&str, &[u8]), CursorError> {
-    let end = bytes.iter().position(|b| *b == b'\n').ok_or(CursorError::Damaged)?;
-    let line = std::str::from_utf8(&bytes[..end]).map_err(|_| CursorError::Damaged)?;
+fn line(bytes: &[u8]) -> Result<(&str, &[u8]), FileFault> {
+    let end = bytes.iter().position(|b| *b == b'\n').ok_or(FileFault::Damaged)?;
+    let line = std::str::from_utf8(&bytes[..end]).map_err(|_| FileFault::Damaged)?;
     Ok((line, &bytes[end + 1..]))
 }
 
@@ -254,13 +230,12 @@ mod tests {
         for end in 0..bytes.len() {
             assert!(Cursor::decode(&bytes[..end]).is_err(), "cut at {end}");
         }
-        for at in HEAD.len() + 1..bytes.len() {
+        for at in 0..bytes.len() {
             let mut broken = bytes.clone();
             broken[at] ^= 1;
-            assert_eq!(Cursor::decode(&broken), Err(CursorError::Damaged), "at {at}");
+            assert_eq!(Cursor::decode(&broken), Err(FileFault::Damaged), "at {at}");
         }
-        let newer = [b"postmeter-cursor 2\n", &bytes[HEAD.len() + 2..]].concat();
-        assert_eq!(Cursor::decode(&newer), Err(CursorError::Version(2)));
+        assert_eq!(Cursor::decode(&seal(KIND, 2, b"")), Err(FileFault::Version(2)));
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! The output of the queue: batches leave it here, and are acknowledged here.
 
 use super::LogShared;
-use super::state_file::StateFile;
+use super::locked_file::LockedFile;
 use crate::model::{Record, RecordState, RecordUid};
 use crate::net::ProblemLog;
 use std::sync::Arc;
@@ -55,13 +55,13 @@ pub enum Acceptance {
 pub struct Feed {
     receiver: mpsc::Receiver<Batch>,
     shared: Arc<LogShared>,
-    state_file: Arc<StateFile>,
+    cursor_file: Arc<LockedFile>,
     write_problem: ProblemLog<()>,
 }
 
 impl Feed {
-    pub(super) fn new(receiver: mpsc::Receiver<Batch>, shared: Arc<LogShared>, state_file: StateFile) -> Self {
-        Self { receiver, shared, state_file: Arc::new(state_file), write_problem: ProblemLog::default() }
+    pub(super) fn new(receiver: mpsc::Receiver<Batch>, shared: Arc<LogShared>, cursor_file: LockedFile) -> Self {
+        Self { receiver, shared, cursor_file: Arc::new(cursor_file), write_problem: ProblemLog::default() }
     }
 
     /// Waits for the next batch. Returns `None` when the follower has stopped.
@@ -126,9 +126,9 @@ impl Feed {
     }
 
     async fn write(&self, bytes: Arc<[u8]>) -> Result<(), String> {
-        let state_file = self.state_file.clone();
+        let cursor_file = self.cursor_file.clone();
         // Syncing a file may block for a while.
-        match tokio::task::spawn_blocking(move || state_file.write(&bytes)).await {
+        match tokio::task::spawn_blocking(move || cursor_file.write(&bytes)).await {
             Ok(written) => written.map_err(|error| error.to_string()),
             Err(panic) => Err(format!("writing the read position failed inside Postmeter, please report it: {panic}")),
         }

@@ -4,36 +4,23 @@
 //!
 //! It would result in other hashes without notice. So the file has a checksum, and a damaged one is quarantined with a log line.
 
+use super::locked_file::{StateError, create_directory, failed};
 use super::record_id::{HashKey, KEY_BYTES};
-use super::state_file::{StateError, create_directory, failed};
 use crate::net::quarantine::{BROKEN, quarantine};
-use crate::net::replace_private_file;
-use ring::digest::{SHA256, SHA256_OUTPUT_LEN, digest};
+use crate::net::{FileFault, read_if_exists, replace_private_file, seal, unseal};
 use ring::rand::{SecureRandom, SystemRandom};
 use std::fs::File;
-use std::io::{self, ErrorKind, Read};
+use std::io;
 use std::path::Path;
 use tracing::warn;
 
 /// The name of the file.
 const NAME: &str = "hash.key";
-/// The beginning of a file of any version.
-const HEAD: &[u8] = b"postmeter-hash-key ";
-/// The beginning of a file of this version.
-const HEADER: &[u8] = b"postmeter-hash-key 1\n";
+/// The kind of the file, and the version of its format.
+const KIND: &str = "hash-key";
+const VERSION: u32 = 1;
 /// The bytes of the file that are read: more than those of this version.
 const FILE_BYTES_MAX: u64 = 1024;
-
-/// The key in a file.
-#[derive(Debug, PartialEq, Eq)]
-enum StoredKey {
-    /// A key whose checksum is right.
-    Checked([u8; KEY_BYTES]),
-    /// The file has the format of another version.
-    Version,
-    /// The length or the checksum is wrong.
-    Damaged,
-}
 
 /// Reads the key of the hashes, or creates it at the first start.
 ///
@@ -42,15 +29,14 @@ enum StoredKey {
 pub fn hash_key(directory: &Path) -> Result<HashKey, StateError> {
     create_directory(directory)?;
     let path = directory.join(NAME);
-    let mut bytes = Vec::new();
-    match File::open(&path).and_then(|file| file.take(FILE_BYTES_MAX).read_to_end(&mut bytes)) {
-        Ok(_) => match decode(&bytes) {
-            StoredKey::Checked(key) => return Ok(HashKey::new(&key)),
-            StoredKey::Version => {
+    if let Some(bytes) = read_if_exists(File::open(&path), FILE_BYTES_MAX).map_err(failed(&path))? {
+        match decode(&bytes) {
+            Ok(key) => return Ok(HashKey::new(&key)),
+            Err(FileFault::Version(_)) => {
                 let reason = "it has the format of another version".to_owned();
                 return Err(StateError::Version { path, reason });
             }
-            StoredKey::Damaged => {
+            Err(FileFault::Damaged) => {
                 let renamed = quarantine(&path, BROKEN).map_err(failed(&path))?;
                 let (file, renamed_to) = (path.display(), renamed.display());
                 warn!(
@@ -60,9 +46,7 @@ pub fn hash_key(directory: &Path) -> Result<HashKey, StateError> {
                      a backup and restart Postmeter"
                 );
             }
-        },
-        Err(error) if error.kind() == ErrorKind::NotFound => {}
-        Err(error) => return Err(failed(&path)(error)),
+        }
     }
     let mut key = [0; KEY_BYTES];
     SystemRandom::new().fill(&mut key).map_err(|_| failed(&path)(io::Error::other("the system provides no random numbers")))?;
@@ -71,20 +55,11 @@ pub fn hash_key(directory: &Path) -> Result<HashKey, StateError> {
 }
 
 fn encode(key: &[u8; KEY_BYTES]) -> Vec<u8> {
-    let mut bytes = [HEADER, key].concat();
-    let checksum = digest(&SHA256, &bytes);
-    bytes.extend_from_slice(checksum.as_ref());
-    bytes
+    seal(KIND, VERSION, key)
 }
 
-fn decode(bytes: &[u8]) -> StoredKey {
-    let is_right = |(content, sum): &(&[u8], &[u8; SHA256_OUTPUT_LEN])| digest(&SHA256, content).as_ref() == *sum;
-    let Some((content, _)) = bytes.split_last_chunk().filter(is_right) else { return StoredKey::Damaged };
-    match content.strip_prefix(HEADER).map(TryInto::try_into) {
-        Some(Ok(key)) => StoredKey::Checked(key),
-        None if content.starts_with(HEAD) => StoredKey::Version,
-        _ => StoredKey::Damaged,
-    }
+fn decode(bytes: &[u8]) -> Result<[u8; KEY_BYTES], FileFault> {
+    unseal(KIND, VERSION, bytes)?.try_into().map_err(|_| FileFault::Damaged)
 }
 
 #[cfg(test)]
@@ -115,14 +90,14 @@ mod tests {
         let first = hash(directory.path());
         let written = std::fs::read(&path).unwrap();
         for at in 0..written.len() {
-            assert_eq!(decode(&written[..at]), StoredKey::Damaged, "cut at {at}");
+            assert_eq!(decode(&written[..at]), Err(FileFault::Damaged), "cut at {at}");
             let mut changed = written.clone();
             changed[at] ^= 1;
-            assert_eq!(decode(&changed), StoredKey::Damaged, "changed at {at}");
+            assert_eq!(decode(&changed), Err(FileFault::Damaged), "changed at {at}");
         }
-        assert_eq!(decode(&[&written[..], b"\n"].concat()), StoredKey::Damaged);
+        assert_eq!(decode(&seal(KIND, VERSION, &[7; KEY_BYTES + 1])), Err(FileFault::Damaged));
         let mut changed = written.clone();
-        changed[HEADER.len()] ^= 1;
+        changed[written.len() / 2] ^= 1;
         std::fs::write(&path, &changed).unwrap();
         assert_ne!(hash(directory.path()), first);
         assert_eq!(std::fs::read(directory.path().join("hash.key.broken")).unwrap(), changed);
@@ -135,8 +110,7 @@ mod tests {
     fn a_key_of_another_version_is_an_error() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join(NAME);
-        let mut newer = b"postmeter-hash-key 2\nof another form".to_vec();
-        newer.extend_from_slice(digest(&SHA256, &newer.clone()).as_ref());
+        let newer = seal(KIND, 2, b"of another form");
         std::fs::write(&path, &newer).unwrap();
         let error = hash_key(directory.path()).unwrap_err().to_string();
         assert!(error.contains("hash.key cannot be used: it has the format of another version; use the version"), "{error}");

@@ -29,32 +29,32 @@
 //! batch would stop the log for ever. Rejected credentials do not count as that: an operator can fix them, and the log waits until then.
 
 mod cursor;
+mod cursor_file;
 mod feed;
 mod first_start;
 mod follower;
 mod hash_key_file;
+mod locked_file;
 mod overflow;
 mod page_shape;
 mod record_id;
 mod rounds;
 mod search_window;
-mod state_file;
 mod unreadable;
 mod window_reader;
 
 pub use crate::model::RecordUid;
-pub use cursor::{Cursor, CursorError};
+pub use cursor::Cursor;
 pub use feed::{Acceptance, Batch, Feed};
 pub use follower::Follower;
 pub use hash_key_file::hash_key;
+pub use locked_file::{LockedFile, StateError};
 pub use record_id::{HashKey, KEY_BYTES};
-pub use state_file::{LockedFile, StateError};
 
 use crate::model::unix_seconds;
 use crate::poll::Target;
 use crate::telemetry::{CollectedTarget, DeliveryMetrics};
 use parking_lot::{Mutex, MutexGuard};
-use state_file::StateFile;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
@@ -88,7 +88,7 @@ impl LogShared {
 /// Notes that a log was followed before the start, so that its records are counted from the first poll on.
 pub fn resume(collected: &CollectedTarget, state_dir: &Path) {
     let target = &collected.target;
-    if target.config.delivery_log.is_some() && state_file::exists(state_dir, target.name()) {
+    if target.config.delivery_log.is_some() && cursor_file::exists(state_dir, target.name()) {
         target.records.resume();
     }
 }
@@ -107,13 +107,13 @@ pub fn open(collected: &CollectedTarget, state_dir: &Path) -> Result<Option<(Fol
     let key = hash_key(state_dir)?;
     // The port and the path are not part of this: they may change, and without the cursor all records since then would be missed.
     let log = format!("{} at {}", target.config.source.name, target.config.url.host_str().unwrap_or_default());
-    let (state_file, saved) = StateFile::open(state_dir, target.name(), &log, messages.overlap)?;
+    let (cursor_file, saved) = cursor_file::open(state_dir, target.name(), &log, messages.overlap)?;
     let cursor = match saved {
         Some(cursor) => cursor,
         None => {
             // The cursor is saved at once, so that a restart does not move the start.
             let first = Cursor::starting(&log, unix_seconds(target.now()), messages.since);
-            state_file.write(&first.encode())?;
+            cursor_file.write(&first.encode())?;
             first
         }
     };
@@ -129,5 +129,5 @@ pub fn open(collected: &CollectedTarget, state_dir: &Path) -> Result<Option<(Fol
     });
     let (sender, receiver) = mpsc::channel(QUEUE_BATCHES_MAX);
     let follower = Follower::new(target.clone(), reader, messages.interval, key.clone(), shared.clone(), sender);
-    Ok(Some((follower, Feed::new(receiver, shared, state_file), key)))
+    Ok(Some((follower, Feed::new(receiver, shared, cursor_file), key)))
 }

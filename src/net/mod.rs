@@ -2,6 +2,7 @@
 //! problems that are logged once.
 
 mod backoff;
+mod checked_file;
 mod denied_access;
 mod encodings;
 mod file_stamp;
@@ -25,6 +26,8 @@ mod root_cause;
 mod tls;
 
 pub(crate) use backoff::{Backoff, random_share};
+pub use checked_file::FileFault;
+pub(crate) use checked_file::{seal, unseal};
 pub(crate) use denied_access::explain_denied_access;
 pub(crate) use file_stamp::FileStamps;
 pub use file_stamp::{CHECK_INTERVAL, FileStamp, FileWatch};
@@ -32,7 +35,7 @@ pub(crate) use file_thread::FileThread;
 pub use file_thread::UnresponsiveFile;
 pub(crate) use headers::{GZIP_CODINGS, RETRY_AFTER_MAX, content_codings, retry_after, secret_header};
 pub(crate) use hex::hex;
-pub(crate) use limited_read::read_limited;
+pub(crate) use limited_read::{read_if_exists, read_limited};
 pub(crate) use line_limit::LineLimit;
 pub(crate) use lock_file::LockFile;
 pub(crate) use log_once::{Episode, LoggedSet, ProblemLog, RECOVERY};

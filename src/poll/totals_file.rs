@@ -7,10 +7,10 @@
 
 use super::target::PollMemory;
 use crate::config;
-use crate::net::{FileThread, ProblemLog, create_private_directory, hex, open_regular_file, replace_unsynced_file};
+use crate::net::{FileThread, ProblemLog, create_private_directory, hex, open_regular_file, read_if_exists, replace_unsynced_file};
 use crate::source::Totals;
 use ring::digest::{SHA256, digest};
-use std::io::{self, ErrorKind, Read};
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use tracing::warn;
@@ -86,11 +86,11 @@ impl TotalsFile {
     }
 
     fn read_now(&self) -> io::Result<Totals> {
-        let mut bytes = Vec::new();
-        match open_regular_file(&self.path).and_then(|file| file.take(FILE_BYTES_MAX).read_to_end(&mut bytes)) {
-            Ok(_) => Totals::decode(&self.server, &bytes).ok_or_else(|| io::Error::other("the file is damaged, or of another version")),
-            Err(error) if error.kind() == ErrorKind::NotFound => Ok(Totals::default()),
-            Err(error) => Err(error),
+        match read_if_exists(open_regular_file(&self.path), FILE_BYTES_MAX)? {
+            Some(bytes) => {
+                Totals::decode(&self.server, &bytes).ok_or_else(|| io::Error::other("the file is damaged, or of another version"))
+            }
+            None => Ok(Totals::default()),
         }
     }
 

@@ -3,9 +3,9 @@
 //! Two files of 8 bytes per record: one that grows, and the previous one, which is replaced when the first is full. They are not synced:
 //! the end of the process loses nothing, and after a power failure a repeated record is exported again, with the same `log.record.uid`.
 
-use crate::net::{PRIVATE_FILE_MODE, Recent, create_private_directory};
+use crate::net::{PRIVATE_FILE_MODE, Recent, create_private_directory, read_if_exists};
 use std::fs::{self, File, OpenOptions};
-use std::io::{self, ErrorKind, Read, Write};
+use std::io::{self, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
@@ -91,12 +91,7 @@ fn append_to(path: &Path) -> io::Result<File> {
 fn read(path: &Path, max: usize) -> io::Result<Vec<u64>> {
     // A file has at most one batch more than the limit.
     let bytes_max = ((max + APPENDED_MAX) * UID_BYTES) as u64;
-    let mut bytes = Vec::new();
-    match File::open(path) {
-        Ok(file) => file.take(bytes_max).read_to_end(&mut bytes)?,
-        Err(error) if error.kind() == ErrorKind::NotFound => 0,
-        Err(error) => return Err(error),
-    };
+    let bytes = read_if_exists(File::open(path), bytes_max)?.unwrap_or_default();
     Ok(bytes.as_chunks::<UID_BYTES>().0.iter().map(|uid| u64::from_le_bytes(*uid)).collect())
 }
 

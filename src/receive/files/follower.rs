@@ -1,14 +1,15 @@
 //! Follows the log files of one target: reads a round, stores its records, saves the positions.
 
 use super::loss_log::LossLog;
-use super::positions::{Positions, PositionsError};
+use super::positions::Positions;
 use super::rotating_log::RotatingLog;
 use super::segment_directory::SegmentDirectory;
 use super::{Round, STORE_RETRY};
 use crate::config::{LOG_FILES_INTERVAL, LogFiles};
 use crate::delivery_log::{LockedFile, RecordUid, StateError};
 use crate::model::{Record, RecordState};
-use crate::net::{Backoff, ProblemLog};
+use crate::net::quarantine::BROKEN;
+use crate::net::{Backoff, FileFault, ProblemLog};
 use crate::poll::PollError;
 use crate::receive::commit::Submission;
 use crate::receive::intake::Intake;
@@ -322,12 +323,12 @@ fn read_positions(state: &LockedFile, target: &str) -> Result<Positions, StateEr
     };
     match Positions::decode(&bytes) {
         Ok(positions) => Ok(positions),
-        Err(PositionsError::Version) => {
+        Err(FileFault::Version(_)) => {
             let reason = "it has the format of another version".to_owned();
             Err(StateError::Version { path: state.path().to_owned(), reason })
         }
-        Err(PositionsError::Damaged) => {
-            let renamed = state.quarantine()?;
+        Err(FileFault::Damaged) => {
+            let renamed = state.quarantine(BROKEN)?;
             let (file, renamed_to) = (state.path().display(), renamed.display());
             warn!(target, %file, %renamed_to, "the read positions of log files are damaged: the files are read from the start, and their records are sent again");
             Ok(Positions::default())

@@ -1,12 +1,11 @@
 //! The read positions of a target's files, as they are saved.
 
 use super::identity::{CHECKSUM_BYTES, FileIdentity};
-use ring::digest::{SHA256, digest};
+use crate::net::{FileFault, seal, unseal};
 
-/// The first line of a file of positions.
-const HEADER: &[u8] = b"postmeter-positions 1\n";
-/// The same without the version.
-const NAME: &[u8] = b"postmeter-positions ";
+/// The kind of the file, and the version of its format.
+const KIND: &str = "positions";
+const VERSION: u32 = 1;
 
 /// The positions in all files of a target.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -43,18 +42,9 @@ pub(super) struct FilePosition {
 const DAMAGED: u64 = 1;
 const END_REPORTED: u64 = 2;
 
-/// The reason why positions cannot be decoded.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum PositionsError {
-    /// They are not complete, or not valid.
-    Damaged,
-    /// They have the format of another version.
-    Version,
-}
-
 impl Positions {
     pub(super) fn encode(&self) -> Vec<u8> {
-        let mut out = HEADER.to_vec();
+        let mut out = Vec::new();
         put_bytes(&mut out, &self.path);
         put_bytes(&mut out, &self.read_until);
         put(&mut out, self.files.len() as u64);
@@ -68,17 +58,12 @@ impl Positions {
             out.extend_from_slice(checksum);
         }
         put_bytes(&mut out, &self.log_state);
-        let checksum = digest(&SHA256, &out);
-        out.extend_from_slice(checksum.as_ref());
-        out
+        seal(KIND, VERSION, &out)
     }
 
-    pub(super) fn decode(bytes: &[u8]) -> Result<Self, PositionsError> {
-        let is_complete = bytes.split_last_chunk::<CHECKSUM_BYTES>().filter(|(content, sum)| digest(&SHA256, content).as_ref() == *sum);
-        let (content, _) = is_complete.ok_or(PositionsError::Damaged)?;
-        let version = if content.starts_with(NAME) { PositionsError::Version } else { PositionsError::Damaged };
-        let mut rest = content.strip_prefix(HEADER).ok_or(version)?;
-        Self::decode_content(&mut rest).filter(|_| rest.is_empty()).ok_or(PositionsError::Damaged)
+    pub(super) fn decode(bytes: &[u8]) -> Result<Self, FileFault> {
+        let mut rest = unseal(KIND, VERSION, bytes)?;
+        Self::decode_content(&mut rest).filter(|_| rest.is_empty()).ok_or(FileFault::Damaged)
     }
 
     fn decode_content(rest: &mut &[u8]) -> Option<Self> {
@@ -153,18 +138,15 @@ mod tests {
         assert_eq!(Positions::decode(&encoded), Ok(positions()));
         assert_eq!(Positions::decode(&Positions::default().encode()), Ok(Positions::default()));
         for at in 0..encoded.len() {
-            assert_eq!(Positions::decode(&encoded[..at]), Err(PositionsError::Damaged));
+            assert_eq!(Positions::decode(&encoded[..at]), Err(FileFault::Damaged));
             let mut changed = encoded.clone();
             changed[at] ^= 1;
-            assert_eq!(Positions::decode(&changed), Err(PositionsError::Damaged));
+            assert_eq!(Positions::decode(&changed), Err(FileFault::Damaged));
         }
     }
 
     #[test]
     fn another_version_is_not_damage() {
-        let mut later = b"postmeter-positions 7\nsomething".to_vec();
-        let sum = digest(&SHA256, &later);
-        later.extend_from_slice(sum.as_ref());
-        assert_eq!(Positions::decode(&later), Err(PositionsError::Version));
+        assert_eq!(Positions::decode(&seal(KIND, 7, b"something")), Err(FileFault::Version(7)));
     }
 }

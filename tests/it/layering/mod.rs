@@ -118,6 +118,7 @@ const OWNERS: &[(&str, &[&str])] = &[
             "serve/",
             "config/pem.rs",
             "config/web.rs",
+            "net/checked_file.rs",
             "net/tls.rs",
             "poll/totals_file.rs",
             "app/token.rs",
