@@ -29,8 +29,10 @@ pub struct Rule {
     pub scale: f64,
     /// `true` if a missing series means 0. It does not if anything of the response was unreadable.
     pub zero_when_absent: bool,
-    /// `true` if the rule is skipped once an earlier rule has produced the same point from a series: for a value that a server reports in
-    /// two places.
+    /// `true` if a value of 0 means that the server does not know it. Such a series is not mapped.
+    pub absent_when_zero: bool,
+    /// `true` if the rule is skipped once an earlier rule, or a rule of a later part that is no fallback, has produced the same point from a
+    /// series: for a value that a server reports in two places.
     pub fallback: bool,
     /// The calculation that turns the native value into the canonical one.
     pub transform: Transform,
@@ -127,6 +129,7 @@ impl Rule {
             take: Take::Value,
             scale: 1.0,
             zero_when_absent: false,
+            absent_when_zero: false,
             fallback: false,
             transform: Transform::Unchanged,
             detail: None,

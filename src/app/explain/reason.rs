@@ -114,8 +114,9 @@ fn of_other_type(metric: &Metric, take: Take, value: TracedValue) -> &'static st
 pub(super) fn without_point(contribution: &Contribution) -> &'static str {
     let rule = contribution.rule.rule;
     match (contribution.omission, rule.transform) {
-        (Some(Omission::Superseded), _) => "an earlier rule has produced the point",
+        (Some(Omission::Superseded), _) => "another rule has produced the point",
         (Some(Omission::UnknownTime), _) => "the time is 0 or before 1970, which means that the server does not know it",
+        (Some(Omission::UnknownZero), _) => "the value is 0, which means that the server does not know it",
         (Some(Omission::UnknownWhole), _) => {
             "a share needs its own value and that of the whole, of which one is missing or is not a number"
         }

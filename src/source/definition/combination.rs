@@ -10,6 +10,7 @@ pub(super) struct RuleKeys<'i, 'n> {
     pub fall: Option<&'i Item<'n>>,
     /// `scale` or `unit`.
     pub scale: Option<&'i Item<'n>>,
+    pub absent_when_zero: Option<&'i Item<'n>>,
     pub fallback: Option<&'i Item<'n>>,
     pub detail: Option<&'i Item<'n>>,
     /// An attribute that comes from a label.
@@ -30,11 +31,25 @@ pub(super) fn check(decoder: &mut Decoder<'_>, keys: &RuleKeys<'_, '_>, rule: &R
         let message = "cannot be set with fall: accumulate or rebase: each rule has a total of its own, so the counter would fall or be counted twice when another rule produces it; remove one of the two keys";
         decoder.report(&item.location, message);
     }
+    if let Some(item) = keys.absent_when_zero.filter(|_| rule.absent_when_zero) {
+        check_absent_when_zero(decoder, item, rule);
+    }
     if let Some(item) = keys.detail {
         check_detail(decoder, item, keys, rule);
     }
     if let Some(item) = keys.scale {
         check_scale(decoder, item, rule);
+    }
+}
+
+fn check_absent_when_zero(decoder: &mut Decoder<'_>, item: &Item<'_>, rule: &Rule) {
+    let metric = rule.metric;
+    if !matches!(metric.kind, Kind::Gauge | Kind::UpDownCounter) {
+        let message = format!("is for gauges and up-down counters, and {} is {}", metric.name, kind_name(metric.kind));
+        decoder.report(&item.location, message);
+    } else if rule.transform != Transform::Unchanged || rule.detail.is_some() {
+        let key = if rule.detail.is_some() { "detail" } else { "convert" };
+        decoder.report(&item.location, format!("cannot be set with {key}; remove it"));
     }
 }
 

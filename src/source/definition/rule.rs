@@ -43,6 +43,8 @@ pub(super) fn decode<'n>(
     let take = take_item.as_ref().and_then(|item| decoder.choice(item, TAKES)).unwrap_or_default();
     let (scale, scale_item) = decode_scale(decoder, &mut map, metric);
     let is_zero_when_absent = zero_when_absent.as_ref().and_then(|item| decoder.flag(item)).unwrap_or(false);
+    let absent_when_zero_item = map.take("absent_when_zero");
+    let absent_when_zero = absent_when_zero_item.as_ref().and_then(|item| decoder.flag(item)).unwrap_or(false);
     let fallback_item = map.take("fallback");
     let fallback = fallback_item.as_ref().and_then(|item| decoder.flag(item)).unwrap_or(false);
     let transform = decode_transform(decoder, memory, metric, fall.as_ref(), convert.as_ref());
@@ -81,6 +83,7 @@ pub(super) fn decode<'n>(
         take,
         scale,
         zero_when_absent: is_zero_when_absent,
+        absent_when_zero,
         fallback,
         transform,
         detail: detail.map(|(label, attribute)| (memory.text(label), attribute)),
@@ -89,6 +92,7 @@ pub(super) fn decode<'n>(
     let keys = RuleKeys {
         fall: fall.as_ref(),
         scale: scale_item.as_ref(),
+        absent_when_zero: absent_when_zero_item.as_ref(),
         fallback: fallback_item.as_ref(),
         detail: detail_item.as_ref().filter(|_| detail.is_some()),
         from_label,

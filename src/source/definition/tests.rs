@@ -89,6 +89,7 @@ fn every_key_is_read() {
     assert_eq!((rules[6].transform, rules[7].transform), (Transform::IsZero, Transform::IsNonZero));
     assert_eq!((rules[8].transform, rules[9].scale, rules[10].take), (Transform::Accumulate, 0.001, Take::Sum));
     assert_eq!(rules[11].detail.map(|(label, attribute)| (label, attribute.key)), Some(("domain", "mail.destination.domain")));
+    assert!(rules[12].absent_when_zero && !rules[11].absent_when_zero);
     let replaced: Vec<_> = rules[11].replaces.iter().map(|total| (total[0].0.key, total[0].1)).collect();
     assert_eq!(replaced, [("mail.queue.state", "ready"), ("mail.queue.state", "scheduled")]);
 

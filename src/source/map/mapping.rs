@@ -184,6 +184,10 @@ impl<'a> Mapping<'a> {
                     continue;
                 }
             }
+            if rule.absent_when_zero && matches!(value, Ok(Value::Number(0.0))) {
+                self.trace(|trace| trace.omit(index, Omission::UnknownZero));
+                continue;
+            }
             if is_counted && let Ok(value) = value {
                 self.memory.summands.add(rule, series.identity(), value, identity_of_point(rule.metric, &attributes), is_kept);
             }

@@ -26,7 +26,7 @@ mod window_series;
 mod windows;
 
 use super::pattern::is_match;
-use super::{Part, Source, Transform};
+use super::{Part, Rule, Source, Transform};
 use crate::model::{Attribute, Families, Kind, RecordMetrics, Repair, Snapshot};
 pub use advice::{ADVICE_BYTES_MAX, ADVICE_MAX};
 pub use counter_memory::CounterMemory;
@@ -99,20 +99,22 @@ pub fn map_to_canonical(source: &Source, read: &[(&'static Part, Families)], mem
     mapping.note_responses(read);
     let parts = source.parts.iter().filter(|part| has_own_families(part, read));
     let parts: Vec<(&'static Part, PartFamilies<'_>)> = parts.map(|part| (part, PartFamilies::new(part, read))).collect();
-    for (part, families) in &parts {
-        let is_misnamed = is_misnamed(part, read);
-        if is_misnamed {
-            mapping.repair(Repair::Misnamed);
-        }
-        for rule in part.rules.iter().filter(|rule| rule.detail.is_none()) {
-            let is_wrong = is_misnamed && rule.metric.kind == Kind::Counter;
-            let is_in_log = context.metrics_from_log.contains(rule.metric);
-            let skipped = is_wrong.then_some(SkippedRule::Misnamed).or(is_in_log.then_some(SkippedRule::CountedFromLog));
-            mapping.trace(|trace| trace.rule(part, rule, skipped));
-            match skipped {
-                None => mapping.apply(part, rule, families),
-                Some(SkippedRule::Misnamed) => mapping.note_unknown(rule.metric),
-                Some(_) => {}
+    let misnamed: Vec<bool> = parts.iter().map(|(part, _)| is_misnamed(part, read)).collect();
+    misnamed.iter().filter(|is_misnamed| **is_misnamed).for_each(|_| mapping.repair(Repair::Misnamed));
+    // A fallback to a rule of a later part waits for that part.
+    for waits in [false, true] {
+        for (index, (part, families)) in parts.iter().enumerate() {
+            let is_due = |rule: &Rule| rule.detail.is_none() && waits_for_later_part(source, part, rule) == waits;
+            for rule in part.rules.iter().filter(|rule| is_due(rule)) {
+                let is_wrong = misnamed.get(index) == Some(&true) && rule.metric.kind == Kind::Counter;
+                let is_in_log = context.metrics_from_log.contains(rule.metric);
+                let skipped = is_wrong.then_some(SkippedRule::Misnamed).or(is_in_log.then_some(SkippedRule::CountedFromLog));
+                mapping.trace(|trace| trace.rule(part, rule, skipped));
+                match skipped {
+                    None => mapping.apply(part, rule, families),
+                    Some(SkippedRule::Misnamed) => mapping.note_unknown(rule.metric),
+                    Some(_) => {}
+                }
             }
         }
     }
@@ -130,6 +132,13 @@ pub fn map_to_canonical(source: &Source, read: &[(&'static Part, Families)], mem
     }
     mapping.trace(|trace| trace.finish(source, read));
     mapping.finish(source)
+}
+
+/// Returns `true` if a rule is a fallback to a rule of a later part.
+fn waits_for_later_part(source: &Source, part: &Part, rule: &Rule) -> bool {
+    let is_first_choice = |other: &&Rule| !other.fallback && other.detail.is_none() && other.metric == rule.metric;
+    let later = || source.parts.iter().skip_while(|other| other.name != part.name).skip(1);
+    rule.fallback && later().any(|other| other.rules.iter().any(|rule| is_first_choice(&rule)))
 }
 
 /// Returns `true` if a part was read whose rules apply. Without any family of its own, a response does not show that it comes from this

@@ -193,6 +193,42 @@ fn a_fallback_applies_only_without_a_valid_point() {
 }
 
 #[test]
+fn a_fallback_waits_for_the_rules_of_later_parts() {
+    const QUEUED: &[(&Attribute, &str)] = &[(&QUEUE_STATE, "queued")];
+    static FIRST: &[Rule] =
+        &[Rule::new(&["approximate"], &QUEUE_DEPTH).with(QUEUED).fallback(), Rule::new(&["n"], &ACCOUNT_CONFIGURED).fallback()];
+    static SECOND: &[Rule] = &[Rule::new(&["exact"], &QUEUE_DEPTH).with(QUEUED)];
+    for (pages, expected) in [
+        (&["approximate 4211", "exact 3"][..], "mail.queue.depth queued 3"),
+        (&["approximate 4211", "exact 0"], "mail.queue.depth queued 0"),
+        (&["approximate 5", "x 1"], "mail.queue.depth queued 5"),
+        (&["approximate 5"], "mail.queue.depth queued 5"),
+        (&["approximate 5", "exact 18446744073709551615"], "mail.queue.depth queued 5; !underflow 1"),
+        (&["n 7", "exact 3"], "mail.account.configured 7; mail.queue.depth queued 3"),
+    ] {
+        assert_eq!(Polled::new(FIRST, SECOND).mapped(pages), expected, "{pages:?}");
+    }
+}
+
+#[test]
+fn a_zero_that_the_server_does_not_know_is_not_mapped() {
+    static RULES: &[Rule] = &[
+        Rule::new(&["users"], &ACCOUNT_CONFIGURED).absent_when_zero(),
+        Rule::new(&["more_users"], &ACCOUNT_CONFIGURED).absent_when_zero().fallback(),
+    ];
+    check_each(
+        RULES,
+        &[
+            ("users 12", "mail.account.configured 12"),
+            ("users 0", ""),
+            ("users 0;more_users 3", "mail.account.configured 3"),
+            ("users -0", ""),
+            ("users -1", "!out_of_range 1"),
+        ],
+    );
+}
+
+#[test]
 fn a_fallback_replaces_the_zero_of_missing_series() {
     const OF: AttributeSource = AttributeSource::labels(&["r"], &BOUNCE_TYPE).by_table(&[("h", "hard"), ("s", "soft")]);
     static RULES: &[Rule] = &[

@@ -70,6 +70,8 @@ pub enum Omission {
     Superseded,
     /// The value is a time of 0 or before 1970, so the age is not known.
     UnknownTime,
+    /// The value is 0, which means that the server does not know it.
+    UnknownZero,
     /// The series is a share of a whole, and one of the two is missing or is not a number.
     UnknownWhole,
 }

@@ -27,6 +27,7 @@ fn each_value_that_is_left_out_has_its_own_reason() {
     let folder = tempfile::tempdir().unwrap();
     let age = "      - {family: t, metric: mail.queue.oldest_age, convert: age, attributes: {mail.queue.state: active}}\n";
     let depth = "      - {family: g, metric: mail.queue.depth, attributes: {mail.queue.state: {label: s, values: {a: active}}}}\n";
+    let accounts = "      - {family: n, metric: mail.account.configured, absent_when_zero: true}\n";
     let count = "      - {family: c, metric: mail.complaints}\n";
     let difference = "      - {family: c, metric: mail.complaints}\n      - {family: d, metric: mail.complaints, scale: -1}\n";
     let absent = &difference.replacen("mail.complaints}", "mail.complaints, zero_when_absent: true}", 1);
@@ -39,6 +40,7 @@ fn each_value_that_is_left_out_has_its_own_reason() {
         (depth, "g{s=\"b\"} 1\n", "a label is missing or empty, or its value is not in the rule's table"),
         (depth, "g 1\n", "a label is missing or empty, or its value is not in the rule's table"),
         (depth, "g{s=\"a\"} -1\n", "the value is negative"),
+        (accounts, "n 0\n", "the value is 0, which means that the server does not know it"),
         (count, "c 1e300\n", "the value is too large to be exact"),
         (count, "# TYPE c summary\nc_count 5\n", "the metric needs a number, and the series is a summary"),
         (

@@ -57,10 +57,16 @@ pub static RULE: &[Key] = &[
     ),
     key("zero_when_absent", Shape::Flag, Flag(false), "Of counters: whether a missing series means 0."),
     key(
+        "absent_when_zero",
+        Shape::Flag,
+        Flag(false),
+        "Of gauges and up-down counters: whether 0 means that the server does not know the value. Not with `convert` or `detail`.",
+    ),
+    key(
         "fallback",
         Shape::Flag,
         Flag(false),
-        "Whether the rule is skipped once an earlier rule has produced the same point. Not with `fall: accumulate` or `rebase`.",
+        "Whether the rule is skipped once an earlier rule, or a rule of a later part that is no fallback, has produced the same point. Not with `fall: accumulate` or `rebase`.",
     ),
     key(
         "convert",

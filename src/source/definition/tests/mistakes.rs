@@ -165,6 +165,14 @@ fn mistakes_in_rules_are_reported_at_their_position() {
             ],
         ),
         (
+            "{family: c, metric: mail.complaints, absent_when_zero: true}",
+            &["6:46: parts[0].rules[0].absent_when_zero: is for gauges and up-down counters, and mail.complaints is a counter"],
+        ),
+        (
+            "{family: t, metric: mail.queue.oldest_age, attributes: {mail.queue.state: held}, convert: age, absent_when_zero: true}",
+            &["6:104: parts[0].rules[0].absent_when_zero: cannot be set with convert; remove it"],
+        ),
+        (
             "{family: q, metric: mail.job.processed, attributes: {mail.job.queue: {label: a}, mail.job.outcome: failed}, zero_when_absent: true}",
             &[
                 "6:117: parts[0].rules[0].zero_when_absent: needs a table (`values`) for each attribute that comes from a label: without it, the points that are 0 are not known",

@@ -70,6 +70,13 @@ impl Rule {
         self
     }
 
+    /// Maps no series whose value is 0.
+    #[must_use]
+    pub const fn absent_when_zero(mut self) -> Self {
+        self.absent_when_zero = true;
+        self
+    }
+
     /// Applies the rule only if no earlier rule has produced the same point.
     pub(super) const fn fallback(mut self) -> Self {
         self.fallback = true;
