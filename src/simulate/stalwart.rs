@@ -215,6 +215,8 @@ pub(super) fn metrics(t: &Traffic, generation: Generation) -> String {
         ("delivery_completed", "Deliveries completed", completed),
         ("delivery_delivered", "Messages delivered", t.delivered - t.delivered / 5),
         ("delivery_mx_lookup_failed", "Failed MX lookups", t.failed_lookup),
+        // A domain without MX records is looked up as a host.
+        ("delivery_ip_lookup_failed", "Failed IP lookups", t.failed_lookup),
         ("delivery_connect_error", "Failed connections", t.deferred_connect),
         ("delivery_rcpt_to_rejected", "Rejected recipients", t.failed_rcpt + t.deferred_greylisted),
         ("delivery_dsn_success", "Recipients with a successful delivery", t.delivered),

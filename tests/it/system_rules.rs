@@ -171,3 +171,60 @@ fn failures_of_exim_have_the_enhanced_code_or_the_plain_one() {
     let failures = snapshot.points.iter().filter(|point| point.metric.name == "mail.delivery.failures");
     assert_eq!(failures.count(), 2, "a status that is neither 4xx nor 5xx is not mapped");
 }
+
+/// Returns a response of Stalwart with these counters and gauges.
+fn stalwart(counters: &[(&str, u64)], gauges: &[(&str, u64)]) -> String {
+    let family = |kind: &str, (name, value): &(&str, u64)| format!("# TYPE {name} {kind}\n{name} {value}\n");
+    let counters = counters.iter().map(|family_of| family("counter", family_of));
+    counters.chain(gauges.iter().map(|family_of| family("gauge", family_of))).collect()
+}
+
+#[test]
+fn counters_of_stalwart_that_count_something_else_are_not_mapped() {
+    let body = stalwart(
+        &[
+            ("delivery_attempt_start", 9),
+            // One recipient that a limit rejected, and two domains without MX records.
+            ("smtp_rate_limit_exceeded", 2),
+            ("delivery_mx_lookup_failed", 2),
+            ("delivery_ip_lookup_failed", 1),
+            ("delivery_start_tls_error", 3),
+            ("delivery_implicit_tls_error", 4),
+        ],
+        &[],
+    );
+    let snapshot = Polls::of("stalwart").next(&body);
+    assert_eq!(value(&snapshot, "mail.rejected.messages", &["rate_limit"]), None);
+    assert_eq!(value(&snapshot, "mail.delivery.failures", &["dns", "unknown"]), Some(1.0));
+    // Where TLS is required, the failure can be permanent.
+    assert_eq!(value(&snapshot, "mail.delivery.failures", &["tls", "transient"]), None);
+    assert_eq!(value(&snapshot, "mail.delivery.failures", &["tls", "unknown"]), Some(7.0));
+}
+
+#[test]
+fn a_node_of_a_stalwart_cluster_reports_no_numbers_that_it_does_not_know() {
+    let numbers = |users, domains| {
+        let gauges = [("user_count", users), ("domain_count", domains)];
+        let snapshot = Polls::of("stalwart").next(&stalwart(&[("delivery_attempt_start", 9)], &gauges));
+        let number = |metric| value(&snapshot, metric, &[]);
+        (number("mail.account.configured"), number("mail.domain.configured"))
+    };
+    assert_eq!(numbers(0, 0), (None, None));
+    assert_eq!(numbers(1, 1), (Some(1.0), Some(1.0)));
+}
+
+#[test]
+fn the_queue_that_stalwart_lists_has_precedence_over_its_counter() {
+    let source = source::by_name("stalwart").unwrap();
+    let [metrics, queue] = ["metrics", "queue"].map(|name| source.parts.iter().find(|part| part.name == name).unwrap());
+    let page = stalwart(&[("delivery_attempt_start", 9)], &[("queue_count", 4211)]);
+    let counted = metrics.read_saved(page.as_bytes()).unwrap();
+    let listed = queue.read_saved(br#"{"data":{"items":[],"total":3}}"#.as_slice()).unwrap();
+    let depth = |read: &[_]| {
+        let context = Context::at(SystemTime::UNIX_EPOCH + Duration::from_secs(1_800_000_000));
+        let snapshot = map_to_canonical(source, read, &mut CounterMemory::default(), &context);
+        value(&snapshot, "mail.queue.depth", &["queued"])
+    };
+    assert_eq!(depth(&[(metrics, counted.clone()), (queue, listed)]), Some(3.0));
+    assert_eq!(depth(&[(metrics, counted)]), Some(4211.0));
+}
