@@ -31,6 +31,7 @@ pub(super) fn metrics(t: &Traffic) -> String {
     for (name, count) in [
         ("auth_success", t.auth_success),
         ("auth_failures", t.auth_failed),
+        ("auth_errors", t.auth_error),
         ("mail_delivered", t.delivered),
         ("mail_delivery_failed", t.failed),
         ("submission_accepted", t.received_authenticated),
