@@ -63,6 +63,11 @@ impl Cursor {
         self.known.extend(unwanted.map(|(id, at)| (id, KnownRecord { at, acknowledged: true })));
     }
 
+    /// Moves the start of a log that was never read, also forward.
+    pub fn restart(&mut self, floor: u64) {
+        (self.floor, self.position) = (floor, floor);
+    }
+
     /// Marks a record as known. Returns true if it was new.
     pub fn observe(&mut self, id: u64, at: u64) -> bool {
         match self.known.get_mut(&id) {

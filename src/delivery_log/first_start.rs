@@ -3,7 +3,27 @@
 //! "From now on" is a time of the server's clock, which is not known. The newest record of the log takes its place: records that the log
 //! has at the first poll are known, and all others are new, even if their time is before the present time of Postmeter's clock.
 
-use crate::model::{Record, RecordPage};
+use crate::model::{CLOCK_SECONDS_MIN, Record, RecordPage};
+
+/// The smallest correction of Postmeter's clock, in seconds, that moves the start of a log that has never been read.
+const CORRECTION_SECONDS_MIN: u64 = 86_400;
+
+/// The time at which a log was opened.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Opening {
+    /// In Unix seconds, by Postmeter's clock at that time.
+    pub at: u64,
+    /// The seconds that have passed since, by a clock that is never set.
+    pub elapsed: u64,
+}
+
+/// Returns the start of a log that has never been read if `saved` comes from a wrong clock, which has been corrected since: the time of the
+/// opening by the present clock, less `since`. All times are in Unix seconds.
+pub(super) fn corrected_start(saved: u64, since: u64, opening: Opening, now: u64) -> Option<u64> {
+    let is_unset = saved.saturating_add(since) < CLOCK_SECONDS_MIN;
+    let is_set_forward = now.saturating_sub(opening.at.saturating_add(opening.elapsed)) > CORRECTION_SECONDS_MIN;
+    (is_unset || is_set_forward || saved > now).then(|| now.saturating_sub(opening.elapsed).saturating_sub(since))
+}
 
 /// The start position of a log.
 #[derive(Debug, PartialEq)]
@@ -48,6 +68,26 @@ mod tests {
     fn start_of(times: &[u64], next: Option<u64>, wanted_from: u64) -> (u64, Vec<u64>) {
         let first = first_start(page(times, next), NOW - 86_400, wanted_from, NOW, OVERLAP);
         (NOW - first.floor, first.unwanted.iter().map(|record| NOW - record.at).collect())
+    }
+
+    #[test]
+    fn a_start_by_a_wrong_clock_is_corrected() {
+        let month = 30 * 86_400;
+        let opening = |at| Opening { at, elapsed: 60 };
+        for (what, saved, since, opened_at, expected) in [
+            ("a right clock", NOW - 60, 0, NOW - 60, None),
+            ("a right clock, after a restart", NOW - month, 0, NOW - 60, None),
+            ("a right clock, with since", NOW - 60 - month, month, NOW - 60, None),
+            ("a clock that is corrected by an hour", NOW - 3660, 0, NOW - 3660, None),
+            ("a clock in 1970", 5, 0, 5, Some(NOW - 60)),
+            ("a clock in 1970, with since", 0, 3600, 5, Some(NOW - 3660)),
+            ("a clock in 1970, and a restart after its correction", 5, 0, NOW - 60, Some(NOW - 60)),
+            ("a clock that is a month behind", NOW - month, 0, NOW - month, Some(NOW - 60)),
+            ("a clock that is a month ahead", NOW + month, 0, NOW + month, Some(NOW - 60)),
+            ("a clock that is a month ahead, and a restart", NOW + month - 86_400, 3600, NOW - 60, Some(NOW - 3660)),
+        ] {
+            assert_eq!(corrected_start(saved, since, opening(opened_at), NOW), expected, "{what}");
+        }
     }
 
     #[test]

@@ -1,13 +1,13 @@
 //! Follows a delivery log on a timer: window by window, page by page, into the queue.
 
-use super::first_start::first_start;
+use super::first_start::{Opening, corrected_start, first_start};
 use super::overflow::OverflowMarks;
 use super::record_id::HashKey;
 use super::search_window::SearchWindow;
 use super::unreadable::UnreadableRecords;
 use super::window_reader::ReadEnd;
 use super::{LogShared, feed::Batch};
-use crate::model::unix_seconds;
+use crate::model::{CLOCK_SECONDS_MIN, unix_seconds};
 use crate::net::{Backoff, ProblemLog};
 use crate::poll::{PollError, RecordReader, Target};
 use std::sync::Arc;
@@ -40,6 +40,10 @@ pub struct Follower {
     pub(super) overflow: OverflowMarks,
     /// The log has never been read.
     is_first: bool,
+    /// The time at which the follower was created, by the target's clock, and by one that is never set.
+    opened: (u64, Instant),
+    /// The clock has not been set, so the start is not known.
+    unset_clock: ProblemLog<()>,
     /// The age in seconds up to which the first request searches.
     first_search: u64,
     /// The number of batches that were queued.
@@ -66,6 +70,7 @@ impl Follower {
     ) -> Self {
         let is_first = shared.cursor().is_unread();
         let backoff = Backoff::new(interval, interval.saturating_add(target.config.backoff_max), 0.0);
+        let opened = (unix_seconds(target.now()), Instant::now());
         Self {
             target,
             reader,
@@ -77,6 +82,8 @@ impl Follower {
             unreadable: UnreadableRecords::default(),
             overflow: OverflowMarks::default(),
             is_first,
+            opened,
+            unset_clock: ProblemLog::default(),
             first_search: FIRST_SEARCH_SECONDS[0],
             sent: 0,
             backoff,
@@ -152,7 +159,13 @@ impl Follower {
     /// Reads from the cursor to the end of the log, or as far as the requests of one poll reach.
     async fn poll(&mut self) -> Result<(), PollError> {
         let began = Instant::now();
+        if self.starts_in_future() {
+            (self.is_first, self.resume_at) = (true, None);
+        }
         if self.is_first {
+            if !self.is_clock_set() {
+                return Ok(());
+            }
             self.start_at_newest_records().await?;
         }
         let mut requests = POLL_REQUESTS_MAX;
@@ -195,6 +208,27 @@ impl Follower {
         }
     }
 
+    /// Returns true if nothing was read yet because the log was opened while the clock was ahead. All records would be before the start.
+    fn starts_in_future(&self) -> bool {
+        let cursor = self.shared.cursor();
+        cursor.is_unread() && cursor.next_start(self.shared.overlap) > unix_seconds(self.target.now())
+    }
+
+    /// Returns false, and logs it once, while the clock shows a time before the first release: existing and new records would be confused.
+    fn is_clock_set(&mut self) -> bool {
+        let is_set = unix_seconds(self.target.now()) >= CLOCK_SECONDS_MIN;
+        let target = self.target.name();
+        if is_set {
+            if self.unset_clock.end().is_some() {
+                info!(target, "the clock of this machine is set; the delivery log is read");
+            }
+        } else if self.unset_clock.start(()) {
+            let note = self.unset_clock.note();
+            warn!(target, "the clock of this machine shows a time before 2026; the delivery log is not read until it is set{note}");
+        }
+        is_set
+    }
+
     /// Before the first poll: marks the records that the log already has as known, and derives the start of new records from the newest.
     async fn start_at_newest_records(&mut self) -> Result<(), PollError> {
         let now = unix_seconds(self.target.now());
@@ -214,7 +248,21 @@ impl Follower {
                 Err(error) => return Err(error),
             }
         }
-        let floor = self.shared.cursor().next_start(self.shared.overlap);
+        let (opened_at, opened) = self.opened;
+        let since = self.target.config.delivery_log.as_ref().map_or(0, |log| log.since.as_secs());
+        let mut floor = self.shared.cursor().next_start(self.shared.overlap);
+        let opening = Opening { at: opened_at, elapsed: opened.elapsed().as_secs() };
+        if let Some(corrected) = corrected_start(floor, since, opening, now) {
+            let (target, before, start) = (self.target.name(), floor, corrected);
+            warn!(
+                target,
+                before,
+                start,
+                "the clock of this machine was corrected before the first record of the delivery log was read; the start is corrected"
+            );
+            self.shared.cursor().restart(corrected);
+            floor = corrected;
+        }
         let first = first_start(page, now.saturating_sub(age), floor, now, self.shared.overlap.as_secs());
         let unwanted: Vec<(u64, u64)> =
             first.unwanted.iter().map(|record| (self.key.uid(record, &mut self.scratch).short(), record.at)).collect();

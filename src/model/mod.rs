@@ -71,4 +71,4 @@ pub use target_info::TARGET_INFO;
 pub use time_zone::{system_time_zone, time_zone, time_zone_names};
 pub use translation::NameCollision;
 pub use truncate::cut;
-pub use unix_time::{NANOS_PER_SECOND, since_1970, unix_nanos, unix_seconds};
+pub use unix_time::{CLOCK_SECONDS_MIN, NANOS_PER_SECOND, since_1970, unix_nanos, unix_seconds};

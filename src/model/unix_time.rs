@@ -4,6 +4,8 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// The nanoseconds of one second.
 pub const NANOS_PER_SECOND: u64 = 1_000_000_000;
+/// The start of 2026, before the first release, in Unix seconds. A clock that shows an earlier time has not been set.
+pub const CLOCK_SECONDS_MIN: u64 = 1_767_225_600;
 
 /// The nanoseconds since 1970.
 #[must_use]

@@ -88,3 +88,43 @@ async fn a_late_record_is_found_after_an_outage_of_the_server() {
         task.await.unwrap();
     }
 }
+
+/// Postmeter's clock in the test below.
+static WRONG_NOW: AtomicU64 = AtomicU64::new(0);
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_wrong_clock_at_the_first_start_neither_sends_the_whole_log_nor_stops_it() {
+    let month = 30 * 86_400;
+    for (what, ahead) in [("behind", None), ("ahead", Some(month))] {
+        let world = World::with(500).await;
+        let now = world.now;
+        WRONG_NOW.store(ahead.map_or(30, |ahead| now + ahead), Ordering::SeqCst);
+        let file = world.file("", "false").replace("since: 2h", "overlap: 60s");
+        let config = postmeter::config::parse(&file, "test.yaml", &Default::default()).unwrap_or_else(|problems| panic!("{problems}"));
+        let clock = || SystemTime::UNIX_EPOCH + Duration::from_secs(WRONG_NOW.load(Ordering::SeqCst));
+        let target = Target::with_clock(config.targets[0].clone(), Limits::default(), clock).unwrap();
+        let monitored = CollectedTarget::new(target);
+        let (follower, feed, _) = delivery_log::open(&monitored, world.state.path()).unwrap().unwrap();
+        let stop = CancellationToken::new();
+        let searches = || world.simulated.traffic(|traffic| traffic.log.searches());
+        let tasks = [tokio::spawn(follower.run(stop.clone())), tokio::spawn(feed.count(stop.clone()))];
+        if what == "ahead" {
+            until("the log is read with the wrong clock", || searches() >= 3).await;
+        }
+        WRONG_NOW.store(now, Ordering::SeqCst);
+        let before = searches();
+        until("the log is read with the right clock", || searches() >= before + 3).await;
+        world.simulated.traffic(|traffic| {
+            (1..=3).for_each(|id| traffic.log.push(attempt(1_000_000 + id, now, now)));
+        });
+        let deliveries: Arc<DeliveryMetrics> = monitored.deliveries.clone().unwrap();
+        until(what, || records(&deliveries, "read") >= 3.0).await;
+        let searched = searches();
+        until("one more poll", || searches() >= searched + 2).await;
+        assert_eq!(records(&deliveries, "read"), 3.0, "{what}");
+        stop.cancel();
+        for task in tasks {
+            task.await.unwrap();
+        }
+    }
+}
