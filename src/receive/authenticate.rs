@@ -34,7 +34,15 @@ pub(super) enum AuthenticationError {
 impl AuthenticationError {
     /// Returns `true` if the sender is not at fault, so that it should try again.
     pub(super) const fn is_configuration_error(&self) -> bool {
-        matches!(self, Self::Config(..) | Self::Key(_))
+        matches!(self, Self::Config(..) | Self::Key(_) | Self::Signature(SignatureError::UnsetClock))
+    }
+
+    /// Returns what to do, for the log.
+    pub(super) const fn advice(&self) -> &'static str {
+        match self {
+            Self::Signature(SignatureError::OutOfTime) => "compare the clocks here and at the sender",
+            _ => "compare the credentials here and at the sender",
+        }
     }
 }
 

@@ -261,7 +261,7 @@ impl App {
             return Err(Refusal::Later("the receiver cannot check the credential"));
         }
         self.telemetry.access.refused("unauthenticated");
-        intake.log_refusal(RefusalCause::Unauthenticated, || format!("{error}; compare the credentials here and at the sender"));
+        intake.log_refusal(RefusalCause::Unauthenticated, || format!("{error}; {}", error.advice()));
         Err(Refusal::Unauthenticated)
     }
 

@@ -1,12 +1,14 @@
 //! Times as mail systems write them: RFC 3339, or Unix seconds as integer, float or text.
 
 use super::value_source::Found;
-use crate::model::since_1970;
+use crate::model::{CLOCK_SECONDS_MIN, since_1970};
 use serde_json::Value;
 use std::time::{Duration, SystemTime};
 
 /// The earliest time that is believed: the start of the year 2000.
 const EARLIEST: Duration = Duration::from_secs(946_684_800);
+/// The latest time that is believed while Postmeter's own clock has not been set: the start of the year 2100.
+const LATEST: Duration = Duration::from_secs(4_102_444_800);
 /// The time by which the clock of a mail server may be ahead.
 const AHEAD_MAX: Duration = Duration::from_secs(24 * 3600);
 
@@ -20,7 +22,8 @@ pub(super) fn read(found: &Found<'_>, scale: f64, age_max: Option<Duration>, rec
     let time = parse(found, scale)?;
     let now = since_1970(received_at);
     let is_too_old = age_max.is_some_and(|age| time.saturating_add(age) < now);
-    (time >= EARLIEST && time <= now.saturating_add(AHEAD_MAX) && !is_too_old).then_some(time)
+    let latest = if now.as_secs() < CLOCK_SECONDS_MIN { LATEST } else { now.saturating_add(AHEAD_MAX) };
+    (time >= EARLIEST && time <= latest && !is_too_old).then_some(time)
 }
 
 fn parse(found: &Found<'_>, scale: f64) -> Option<Duration> {
@@ -65,8 +68,23 @@ fn of_decimal(text: &str, shift: usize) -> Option<Duration> {
 
 #[cfg(test)]
 mod tests {
-    use super::of_number;
-    use std::time::Duration;
+    use super::*;
+
+    #[test]
+    fn a_time_is_not_compared_with_a_clock_that_is_not_set() {
+        let read_at = |text: &str, now: u64| {
+            let text = Value::String(text.to_owned());
+            read(&Found::Node(&text), 1.0, None, SystemTime::UNIX_EPOCH + Duration::from_secs(now)).map(|time| time.as_secs())
+        };
+        for (text, now, expected) in [
+            ("2026-11-30T14:43:20.123456+01:00", 1_796_046_200, Some(1_796_046_200)),
+            ("2026-11-30T14:43:20.123456+01:00", 60, Some(1_796_046_200)),
+            ("2026-11-30T14:43:20.123456+01:00", CLOCK_SECONDS_MIN, None),
+            ("2126-11-30T14:43:20+01:00", 60, None),
+        ] {
+            assert_eq!(read_at(text, now), expected, "{text} at {now}");
+        }
+    }
 
     #[test]
     fn decimal_numbers_are_exact_in_every_decimal_unit() {

@@ -9,7 +9,7 @@ mod spki;
 mod tests;
 
 use super::items::value_at;
-use crate::model::since_1970;
+use crate::model::{CLOCK_SECONDS_MIN, since_1970};
 use http::{HeaderMap, HeaderName};
 use std::time::{Duration, SystemTime};
 
@@ -101,6 +101,9 @@ pub enum SignatureError {
     /// The time that the system signed is too far in the past or in the future.
     #[error("the signed time is more than {} hours in the past or {} hour in the future", AGE_MAX.as_secs() / 3600, AHEAD_MAX.as_secs() / 3600)]
     OutOfTime,
+    /// The clock of this machine has not been set, so the signed time cannot be checked.
+    #[error("the signed time cannot be checked, because the clock of this machine shows a time before 2026; set the clock")]
+    UnsetClock,
 }
 
 impl VerificationKey {
@@ -190,5 +193,11 @@ fn check_time(time: Option<Duration>, now: SystemTime) -> Result<(), SignatureEr
     let Some(time) = time else { return Ok(()) };
     let now = since_1970(now);
     let is_near = time.saturating_add(AGE_MAX) >= now && time <= now.saturating_add(AHEAD_MAX);
-    if is_near { Ok(()) } else { Err(SignatureError::OutOfTime) }
+    if is_near {
+        Ok(())
+    } else if now.as_secs() < CLOCK_SECONDS_MIN {
+        Err(SignatureError::UnsetClock)
+    } else {
+        Err(SignatureError::OutOfTime)
+    }
 }
