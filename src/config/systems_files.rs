@@ -7,12 +7,15 @@ use super::path_patterns::PathPatterns;
 use super::text::closest;
 use super::yaml::{self, Value};
 use super::{Problem, Problems};
+use crate::model::cut;
 use crate::net::FileWatch;
 use crate::source::{Source, definition};
 use std::path::{Path, PathBuf};
 
 /// The largest number of files that match.
 pub const FILES_MAX: usize = 200;
+/// The largest part of an unknown name that an error quotes.
+const QUOTED_NAME_BYTES_MAX: usize = 200;
 /// The extensions of such files, which exclude backups that an editor makes.
 const EXTENSIONS: &[&str] = &[".yaml", ".yml"];
 
@@ -83,6 +86,7 @@ impl SystemsFiles {
 /// Returns the error for the name of a mail system that does not exist. `definitions` is the key or the option that names files with more.
 #[must_use]
 pub fn unknown_system(name: &str, systems: &[&str], definitions: &str) -> String {
+    let name = cut(name, QUOTED_NAME_BYTES_MAX);
     match closest(name, systems.iter().copied()) {
         Some(similar) => format!("unknown mail system {name:?}; did you mean {similar}? A file of {definitions} can define it"),
         None => {

@@ -111,7 +111,10 @@ impl LogQueue {
             }
             drop(state);
             if report > 0 {
-                warn!(lines = report, "log lines dropped because standard error was not read");
+                warn!(
+                    lines = report,
+                    "log lines dropped because standard error was not read, or because one line exceeds the limit of 1 MiB"
+                );
             }
             self.0.changed.notify_all();
         }

@@ -125,10 +125,13 @@ impl<'a> Lines<'a> {
     }
 }
 
+/// The error of a file that exceeds the limits of values and aliases.
+pub(super) const TOO_MANY_VALUES: &str = "the file has too many values, or aliases (*) that repeat too many; write fewer";
+
 /// Explains the limits of the parser.
 fn limits(reason: &str) -> Option<&'static str> {
     if reason.starts_with("budget breached") {
-        Some("the file has too many values, or aliases (*) that repeat too many; write fewer")
+        Some(TOO_MANY_VALUES)
     } else if reason.contains("recursion limit") {
         Some("maps and lists are nested too deeply; remove brackets, or indent less")
     } else {

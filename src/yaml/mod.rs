@@ -14,6 +14,6 @@ mod write;
 
 pub(crate) use decoder::{Decoder, NoReferences, Positions, References, find_choice, is_true};
 pub(crate) use map::{Item, Location, Map};
-pub(crate) use node::{Key, Node, Value, parse};
+pub(crate) use node::{Key, Node, Value, parse, parse_without_aliases};
 pub use problem::{Problem, Problems};
 pub(crate) use write::{Written, quoted, write};

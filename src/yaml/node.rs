@@ -48,10 +48,26 @@ const NODES_MAX: usize = 1_000_000;
 /// Events of the parser for these nodes: maps and lists have two.
 const EVENTS_MAX: usize = 2 * NODES_MAX;
 
+/// The error of an alias where none is allowed.
+const ALIAS: &str = "a value must not begin with * as an alias; write out what it repeats, or put the value in quotes";
+
 /// Parses a file with one document.
 pub(crate) fn parse(text: &str) -> Result<Node, SyntaxError> {
+    parse_with(text, serde_saphyr::budget! { max_nodes: NODES_MAX, max_events: EVENTS_MAX })
+}
+
+/// Parses a short text of another program. Many of them with aliases could take as long as one file each.
+pub(crate) fn parse_without_aliases(text: &str) -> Result<Node, SyntaxError> {
+    parse_with(text, serde_saphyr::budget! { max_nodes: NODES_MAX, max_events: EVENTS_MAX, max_aliases: 0 }).map_err(|error| {
+        // A short text reaches no other limit.
+        let is_limit = error.message == super::explanation::TOO_MANY_VALUES;
+        if is_limit { SyntaxError { message: ALIAS.to_owned(), ..error } } else { error }
+    })
+}
+
+fn parse_with(text: &str, budget: Option<serde_saphyr::Budget>) -> Result<Node, SyntaxError> {
     let options = serde_saphyr::options! {
-        budget: serde_saphyr::budget! { max_nodes: NODES_MAX, max_events: EVENTS_MAX },
+        budget: budget,
         with_snippet: false,
         strict_booleans: true,
         duplicate_keys: DuplicateKeyPolicy::Error,
@@ -291,6 +307,13 @@ mod tests {
         let aliases = format!("a: &a [{}]\nb: &b [{}]\nc: [{}]\n", "x, ".repeat(1000), "*a, ".repeat(1000), "*b, ".repeat(1000));
         let error = parse(&aliases).unwrap_err();
         assert_eq!(error.message, "the file has too many values, or aliases (*) that repeat too many; write fewer");
+    }
+
+    #[test]
+    fn aliases_can_be_forbidden() {
+        assert!(parse_without_aliases("{a: [1, 2], b: '*x'}").is_ok());
+        let error = parse_without_aliases("a: &x [1]\nb: *x\n").unwrap_err();
+        assert_eq!(error.message, ALIAS);
     }
 
     #[test]

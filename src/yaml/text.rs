@@ -54,8 +54,14 @@ const SYNONYMS: &[(&str, &[&str])] = &[
     ("whm", &["cpanel"]),
 ];
 
+/// The longest name for which a similar one is searched. The search takes time with the product of both lengths.
+const SIMILAR_BYTES_MAX: usize = 200;
+
 /// Returns the candidate that is probably meant by `name`: a similar one, one that begins with it or contains it as a word, or a synonym.
 pub(crate) fn closest<'w>(name: &str, candidates: impl IntoIterator<Item = &'w str>) -> Option<&'w str> {
+    if name.len() > SIMILAR_BYTES_MAX {
+        return None;
+    }
     let candidates: Vec<&str> = candidates.into_iter().collect();
     let name = name.to_lowercase();
     let mistakes_max = (name.chars().count() / 3).max(1);
@@ -151,7 +157,7 @@ pub(crate) fn parse_bytes(text: &str, range: &RangeInclusive<usize>) -> Result<u
 
 #[cfg(test)]
 mod tests {
-    use super::closest;
+    use super::{SIMILAR_BYTES_MAX, closest};
 
     #[test]
     fn the_probable_meaning_of_an_unknown_name_is_suggested() {
@@ -183,5 +189,6 @@ mod tests {
         }
         assert_eq!(closest("mail_queue", ["servicestatus", "fetch_mail_queue", "version"]), Some("fetch_mail_queue"));
         assert_eq!(closest("push", ["prometheus", "otlp"]), Some("otlp"));
+        assert_eq!(closest(&format!("whm{}", "-".repeat(SIMILAR_BYTES_MAX)), systems), None);
     }
 }

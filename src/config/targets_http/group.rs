@@ -5,12 +5,18 @@ use crate::config::decode::Decoder;
 use crate::config::map::{Item, Location, Map};
 use crate::config::schema::TARGET;
 use crate::config::target::{NAME_CHARS_MAX, is_name};
+use crate::config::text::show_bytes;
 use crate::config::yaml::{Key, Node, Value};
+use crate::model::cut;
 use serde::Deserialize;
 use std::collections::BTreeMap;
 
 /// The label with the scheme of the URL, as Prometheus sets it.
 const SCHEME_LABEL: &str = "__scheme__";
+/// The largest label of a list, its name and its value together.
+const LABEL_BYTES_MAX: usize = 64 * 1024;
+/// The largest part of a label's name, and of an address, that an error quotes.
+const QUOTED_BYTES_MAX: usize = 200;
 /// Labels that identify a target. Postmeter sets them to the mail system and the target's name.
 const IDENTITY_LABELS: &[&str] = &["job", "instance"];
 
@@ -53,14 +59,18 @@ impl TargetGroup {
     /// position and its first target.
     pub(super) fn target_maps(&self, decoder: &mut Decoder<'_>, index: usize) -> Vec<TargetMap> {
         let Some(first) = self.targets.first() else { return Vec::new() };
-        let location = |address: &str| Location { path: format!("[{index}] {address}"), ..Location::default() };
+        let location = |address: &str| Location { path: format!("[{index}] {}", cut(address, QUOTED_BYTES_MAX)), ..Location::default() };
         let group = location(first);
         let problems = decoder.problems.len();
         let mut shared = Vec::new();
         // As in Prometheus, an empty label is one that is missing.
         for (name, value) in self.labels.iter().filter(|(_, value)| !value.is_empty()) {
+            let location = Location { path: format!("{}: {}", group.path, cut(name, QUOTED_BYTES_MAX)), ..Location::default() };
+            if name.len() + value.len() > LABEL_BYTES_MAX {
+                decoder.report(&location, format!("the label is larger than {}; shorten it", show_bytes(LABEL_BYTES_MAX)));
+                continue;
+            }
             let Some(key) = name.strip_prefix(PREFIX) else { continue };
-            let location = Location { path: format!("{}: {name}", group.path), ..Location::default() };
             shared.extend(label::decode(decoder, location, key, value));
         }
         let has = |shared: &[KeyValue], key: &str| shared.iter().any(|(name, ..)| *name == key);

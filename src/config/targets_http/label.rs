@@ -27,7 +27,7 @@ pub(super) fn decode(decoder: &mut Decoder<'_>, location: Location, name: &str, 
     let node = if is_single_value(&key.shape) {
         Node { line: None, column: None, value: Value::Scalar(value.to_owned()) }
     } else {
-        decoder.ok_or_report(&location, yaml::parse(value).map_err(|error| error.message))?
+        decoder.ok_or_report(&location, yaml::parse_without_aliases(value).map_err(|error| error.message))?
     };
     let node = checked(decoder, &location, &key.shape, node);
     Some((key.name, location, node))
