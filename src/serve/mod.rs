@@ -19,8 +19,10 @@ pub use routes::reload::{Reload, ReloadRequest};
 use crate::config::Config;
 use crate::export::otlp::ExportQueue;
 use crate::telemetry::{Condition, SelfTelemetry, SelfWatch, StalenessRule, TargetSet};
+use access::own_host::check_own_host;
 use axum::Router;
 use axum::http::StatusCode;
+use axum::middleware;
 use axum::routing::{get, post};
 use limits::scrape_queue::ScrapeQueue;
 use rendering::{LoggedConflicts, RenderedPages};
@@ -128,17 +130,19 @@ impl AppState {
             .route("/page.css", get(status_page::style))
             .route("/page.js", get(status_page::script))
             .route("/icon.svg", get(status_page::icon))
-            .route("/metrics", get(metrics::metrics))
-            .route("/metrics.json", get(metrics::json))
-            .route("/probe", get(metrics::probe))
-            .route("/-/healthy", get(health::healthy))
-            .route("/-/ready", get(health::ready))
             .route("/-/reload", post(reload::reload))
             .route("/-/poll", post(poll::poll))
             .route("/-/response", get(poll::response))
             .route("/config", get(config::config))
-            .route("/sd", get(service_discovery::discover))
             .route("/targets.json", get(targets::targets))
+            // Scrapers and probes, whose routes follow, may use any name.
+            .route_layer(middleware::from_fn_with_state(self.clone(), check_own_host))
+            .route("/metrics", get(metrics::metrics))
+            .route("/metrics.json", get(metrics::json))
+            .route("/probe", get(metrics::probe))
+            .route("/sd", get(service_discovery::discover))
+            .route("/-/healthy", get(health::healthy))
+            .route("/-/ready", get(health::ready))
             .fallback(|| async { (StatusCode::NOT_FOUND, "not found; the page at / lists all endpoints\n") })
             .method_not_allowed_fallback(|| async {
                 (StatusCode::METHOD_NOT_ALLOWED, "method not allowed; the header Allow lists the allowed methods\n")

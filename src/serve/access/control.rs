@@ -224,6 +224,11 @@ impl Access {
         !self.0.listener.authenticates_in_routes() && !rules.config.is_restricted()
     }
 
+    /// Returns true if no authentication is required of any client.
+    pub(crate) fn requires_nothing(&self) -> bool {
+        self.is_open(&self.rules())
+    }
+
     /// Returns true if a new connection counts as unauthenticated: authentication is required, the address is not trusted, and the client
     /// has not authenticated before.
     pub(crate) fn is_unauthenticated(&self, rules: &Rules, peer: SocketAddr) -> bool {

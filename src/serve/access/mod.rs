@@ -7,6 +7,7 @@ mod certificate;
 pub(crate) mod check_queue;
 pub(crate) mod control;
 pub(crate) mod listener_kind;
+pub(crate) mod own_host;
 pub(crate) mod rules;
 pub(crate) mod same_site;
 pub(crate) mod tls;
