@@ -57,6 +57,8 @@ const CONSTANTS: &[(&str, &str)] = &[
     ("combinations of stage, kind, reason, class and group in `mail.delivery.failures`", "FAILURES_MAX"),
     ("failure classes of a target", "FAILURE_CLASSES_MAX"),
     ("combinations of provider, source and pool in metrics from records (`by`)", "GROUPS_DEFAULT"),
+    ("a label of that list, name and value", "LABEL_BYTES_MAX"),
+    ("a name that an error of that list quotes", "QUOTED_BYTES_MAX"),
     ("time a scrape waits for targets", "SCRAPE_WAIT_MAX_DEFAULT"),
     ("time a scrape waits for a target whose last poll failed", "FAILING_WAIT_MAX"),
     ("concurrent scrapes", "SCRAPES_CONCURRENT_MAX"),

@@ -244,3 +244,22 @@ fn the_keys_of_targets_http_are_checked() {
     let config = config();
     assert!(!format!("{config:?}").contains("pod-1"), "the query may contain a secret");
 }
+
+#[test]
+fn large_labels_and_aliases_are_rejected_with_short_errors() {
+    let list = |name: &str, value: &str| {
+        serde_json::json!([{"targets": ["mx1:8000"], "labels": {"__postmeter_system": "kumomta", name: value}}]).to_string()
+    };
+    let large = "x".repeat(5_000_000);
+    let too_large = |name: &str| vec![format!("[0] mx1:8000: {name}: the label is larger than 64KiB; shorten it")];
+    assert_eq!(problems(&list("__postmeter_system", &large)), too_large("__postmeter_system"));
+    assert_eq!(problems(&list("team", &large)), too_large("team"));
+    let name = format!("__postmeter_{}", "x".repeat(20_000));
+    let errors = problems(&list(&name, "1"));
+    assert!(errors.len() == 1 && errors[0].contains("unknown label") && errors[0].len() < 2000, "{}", errors[0].len());
+    let system = problems(&list("__postmeter_system", &"x".repeat(20_000)));
+    assert!(system.len() == 1 && system[0].contains("unknown mail system") && system[0].len() < 2000, "{}", system[0].len());
+    let bomb = "{a: &a [x,x,x,x,x,x,x,x], b: &b [*a,*a,*a,*a,*a,*a,*a,*a], c: [*b,*b,*b,*b,*b,*b,*b,*b]}";
+    let expected = "a value must not begin with * as an alias; write out what it repeats, or put the value in quotes";
+    assert_eq!(problems(&list("__postmeter_parts", bomb)), [format!("[0] mx1:8000: __postmeter_parts: {expected}")]);
+}
