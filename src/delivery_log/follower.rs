@@ -222,8 +222,7 @@ impl Follower {
             if self.unset_clock.end().is_some() {
                 info!(target, "the clock of this machine is set; the delivery log is read");
             }
-        } else if self.unset_clock.start(()) {
-            let note = self.unset_clock.note();
+        } else if let Some(note) = self.unset_clock.start(()) {
             warn!(target, "the clock of this machine shows a time before 2026; the delivery log is not read until it is set{note}");
         }
         is_set
