@@ -74,7 +74,7 @@ impl TargetGroup {
             shared.extend(label::decode(decoder, location, key, value));
         }
         let has = |shared: &[KeyValue], key: &str| shared.iter().any(|(name, ..)| *name == key);
-        if !has(&shared, "system") {
+        if self.labels.get(&format!("{PREFIX}system")).is_none_or(|system| system.is_empty()) {
             decoder.report(&group, format!("{PREFIX}system is missing; it names the mail system, such as kumomta"));
         }
         for key in ["name", "url"] {

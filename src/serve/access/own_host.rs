@@ -13,7 +13,7 @@ use axum::response::{IntoResponse, Response};
 use std::net::IpAddr;
 
 /// The body of the response to another name.
-const OTHER_NAME: &str = "this listener has a loopback address and no authentication, so it serves this page only as localhost or by its IP address; use http://localhost:PORT/, let a proxy set the header Host to localhost, or configure auth\n";
+const OTHER_NAME: &str = "this listener has a loopback address and no authentication, so it serves this page only under names without a dot and by its IP address; use http://localhost:PORT/, let a proxy set the header Host to localhost, or configure auth\n";
 
 /// Rejects a request for another name with 421, if the listener has a loopback address and requires no authentication.
 pub(crate) async fn check_own_host(State(app): State<AppState>, request: Request, next: Next) -> Response {
@@ -25,7 +25,7 @@ pub(crate) async fn check_own_host(State(app): State<AppState>, request: Request
     next.run(request).await
 }
 
-/// Returns true if the request is for `localhost` or an IP address. A browser always sends a name.
+/// Returns true if the request is for an IP address or a name that no other site can have: `localhost`, or one without a dot.
 fn is_own(uri: &Uri, headers: &HeaderMap) -> bool {
     let header = headers.get(HOST).map(|host| host.to_str().ok().and_then(|host| host.parse::<Authority>().ok()));
     let authority = match header {
@@ -36,7 +36,8 @@ fn is_own(uri: &Uri, headers: &HeaderMap) -> bool {
     let Some(authority) = authority else { return true };
     let host = authority.host().trim_end_matches('.').to_ascii_lowercase();
     let address = host.trim_start_matches('[').trim_end_matches(']');
-    host == "localhost" || host.ends_with(".localhost") || address.parse::<IpAddr>().is_ok()
+    let has_one_label = !host.is_empty() && !host.contains('.');
+    has_one_label || host.ends_with(".localhost") || address.parse::<IpAddr>().is_ok()
 }
 
 #[cfg(test)]
@@ -58,7 +59,9 @@ mod tests {
             ("evil.example.com:9464", false),
             ("localhost.example.com", false),
             ("127.0.0.1.example.com", false),
-            ("notlocalhost", false),
+            ("postmeter:9464", true),
+            ("notlocalhost.", true),
+            ("notlocalhost.com", false),
             ("", false),
         ] {
             let headers = [(HOST, HeaderValue::from_static(host))].into_iter().collect();

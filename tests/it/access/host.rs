@@ -57,7 +57,9 @@ async fn an_open_listener_on_a_loopback_address_serves_its_pages_under_its_own_n
     let tokens = format!(", auth: {{tokens: [{{name: a, sha256: {}}}]}}", sha256("let-me-in"));
     for (auth, other) in [("", 421), (tokens.as_str(), 401)] {
         let state = tempfile::tempdir().unwrap();
-        let config = format!("targets: []\nexport: {{prometheus: {{listen: \"127.0.0.1:0\"{auth}}}}}\n");
+        let config = format!(
+            "targets: [{{name: a, system: kumomta, url: \"http://127.0.0.1:1\"}}]\nexport: {{prometheus: {{listen: \"127.0.0.1:0\"{auth}}}}}\n"
+        );
         let mut program = Program::spawn_with(state.path(), &config, &[]);
         let pull = program.base_url().await;
         for path in ["/", "/config", "/targets.json"] {

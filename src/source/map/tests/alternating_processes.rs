@@ -22,7 +22,9 @@ impl Workers {
     /// Polls a worker that has received this number of messages.
     fn poll(&mut self, start: u64, received: u64) -> Exported {
         self.now += 10;
-        let page = format!("queue_ok_total {received}\nconnect_total {received}\nprocess_start_time_seconds {start}\n");
+        let page = format!(
+            "queue_ok_total {received}\nconnect_init_total {received}\nconnect_total {received}\nprocess_start_time_seconds {start}\n"
+        );
         let required = self.source.required();
         let at = |seconds| SystemTime::UNIX_EPOCH + Duration::from_secs(seconds);
         let context = Context { now: at(self.now), ..Polled::new(&[], &[]).context };

@@ -30,7 +30,8 @@ pub fn environment(variables: &[(&str, &str)]) -> Environment {
 /// The configuration of a target: its keys in YAML, without the name.
 #[track_caller]
 pub fn configured(keys: &str, environment: &Environment) -> config::Target {
-    let text = format!("targets: [{{name: t, {keys}}}]");
+    let receive = if keys.contains("deliveries:") { "receive: {listen: '127.0.0.1:0'}\nstate_dir: /var/lib/postmeter\n" } else { "" };
+    let text = format!("{receive}targets: [{{name: t, {keys}}}]");
     let mut config = config::parse(&text, "test.yaml", environment).unwrap_or_else(|problems| panic!("{text}\n{problems}"));
     let mut target = config.targets.remove(0);
     if !keys.contains("min_interval") {
