@@ -5,24 +5,23 @@
 
 use crate::model::{CLOCK_SECONDS_MIN, Record, RecordPage};
 
-/// The smallest correction of Postmeter's clock, in seconds, that moves the start of a log that has never been read.
-const CORRECTION_SECONDS_MIN: u64 = 86_400;
+/// A saved start before this time, 2001 in Unix seconds, comes from a clock that was not set: no log is wanted from so long ago.
+const SAVED_SECONDS_MIN: u64 = 1_000_000_000;
 
 /// The time at which a log was opened.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Opening {
     /// In Unix seconds, by Postmeter's clock at that time.
     pub at: u64,
-    /// The seconds that have passed since, by a clock that is never set.
+    /// The seconds that have passed since, by a clock that nobody sets, but that may stand still while the machine is suspended.
     pub elapsed: u64,
 }
 
 /// Returns the start of a log that has never been read if `saved` comes from a wrong clock, which has been corrected since: the time of the
 /// opening by the present clock, less `since`. All times are in Unix seconds.
 pub(super) fn corrected_start(saved: u64, since: u64, opening: Opening, now: u64) -> Option<u64> {
-    let is_unset = saved.saturating_add(since) < CLOCK_SECONDS_MIN;
-    let is_set_forward = now.saturating_sub(opening.at.saturating_add(opening.elapsed)) > CORRECTION_SECONDS_MIN;
-    (is_unset || is_set_forward || saved > now).then(|| now.saturating_sub(opening.elapsed).saturating_sub(since))
+    let is_unset = opening.at < CLOCK_SECONDS_MIN || saved < SAVED_SECONDS_MIN;
+    (is_unset || saved > now).then(|| now.saturating_sub(opening.elapsed).saturating_sub(since))
 }
 
 /// The start position of a log.
@@ -82,7 +81,8 @@ mod tests {
             ("a clock in 1970", 5, 0, 5, Some(NOW - 60)),
             ("a clock in 1970, with since", 0, 3600, 5, Some(NOW - 3660)),
             ("a clock in 1970, and a restart after its correction", 5, 0, NOW - 60, Some(NOW - 60)),
-            ("a clock that is a month behind", NOW - month, 0, NOW - month, Some(NOW - 60)),
+            ("a clock that is a month behind, or a machine that was suspended for a month", NOW - month, 0, NOW - month, None),
+            ("a right clock, with a since that was longer at the first start", NOW - 40 * month, 0, NOW - 60, None),
             ("a clock that is a month ahead", NOW + month, 0, NOW + month, Some(NOW - 60)),
             ("a clock that is a month ahead, and a restart", NOW + month - 86_400, 3600, NOW - 60, Some(NOW - 3660)),
         ] {

@@ -7,7 +7,7 @@ use std::sync::Arc;
 /// The largest number of stored requests that are sent as one.
 const MERGED_MAX: usize = 256;
 /// The target of a request whose file does not name one. Postmeter writes no such file.
-const UNKNOWN: &str = "unknown";
+const UNKNOWN: &str = "(unknown)";
 
 /// A stored request.
 #[derive(Clone, Debug)]

@@ -6,6 +6,9 @@ use base64::engine::Engine;
 use foldhash::fast::RandomState;
 use std::collections::{HashMap, HashSet};
 
+/// Comparisons of characters that take as long as to decode one.
+const COMPARED_CHARS_PER_DECODED: usize = 64;
+
 /// A byte range of the text that contains a secret.
 pub(super) type Span = (usize, usize);
 /// Base64 text, and the number of Base64 encodings around it.
@@ -16,8 +19,6 @@ pub(super) struct Search<'a> {
     needles: &'a [Needle],
     /// The first characters of all needles.
     firsts: HashSet<char, RandomState>,
-    /// The characters of all needles, by which the search for cut secrets is charged.
-    needle_chars: usize,
     /// Base64 text that was searched, and whether it contains a secret. Most decodings of a text have the same.
     runs: HashMap<Run, bool>,
     budget: DecodingBudget,
@@ -27,8 +28,7 @@ impl<'a> Search<'a> {
     /// Returns the ranges of the text that contain a secret in any encoding, or `None` if the text has too many decodings.
     pub(super) fn run(needles: &'a [Needle], text: &str) -> Option<Vec<Span>> {
         let firsts = needles.iter().filter_map(|needle| needle.0.first().copied()).collect();
-        let needle_chars = needles.iter().map(|needle| needle.0.len()).sum();
-        Self { needles, firsts, needle_chars, runs: HashMap::new(), budget: DecodingBudget::of_text(text) }.spans(text, 0)
+        Self { needles, firsts, runs: HashMap::new(), budget: DecodingBudget::of_text(text) }.spans(text, 0)
     }
 
     /// The ranges of a text within this number of Base64 encodings.
@@ -88,7 +88,8 @@ impl<'a> Search<'a> {
         }
         let cuts = units.iter().enumerate().filter(|(_, unit)| CUT_MARKS.contains(&unit.ch)).map(|(at, _)| at);
         for cut in cuts.chain([units.len()]) {
-            self.budget.spend(self.needle_chars / 16)?;
+            let compared: usize = self.needles.iter().map(|needle| needle.0.len().min(cut)).sum();
+            self.budget.spend(compared / COMPARED_CHARS_PER_DECODED)?;
             for end in [cut, cut - cut_escape(&units[..cut])] {
                 let beginning = |needle: &Needle| {
                     let longest = needle.0.len().saturating_sub(1).min(end);

@@ -93,6 +93,9 @@ fn a_long_response_is_searched_to_its_end() {
         .map(|n| format!(r#"{{"id":"{n:08x}","to":"a%40example.com","text":"caf\u00e9 &amp; \"tea\" c\/o","raw":"PGEgYmMgZD4gZTw{n}="}},"#))
         .collect();
     assert!(rows.len() > 60_000);
+    let long_token = "eyJhbGciOi".repeat(100);
+    let long_text: String = (0..3000).map(|n| format!("word{n}x{} ", n * 7919)).collect();
+    hides(&format!("Bearer {long_token}"), &format!("{long_text}{long_token} {long_text}"), &format!("{long_text}*** {long_text}"));
     hides("Bearer abc/tok+en", &format!("{rows}abc%2Ftok%2Ben,{rows}"), &format!("{rows}***,{rows}"));
 }
 

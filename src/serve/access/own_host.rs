@@ -47,7 +47,7 @@ mod tests {
     use axum::http::HeaderValue;
 
     #[test]
-    fn own_names_are_localhost_and_addresses() {
+    fn own_names_have_no_dot_or_are_addresses() {
         for (host, expected) in [
             ("localhost", true),
             ("LocalHost:9464", true),
