@@ -1,7 +1,7 @@
 //! The conventions for mail in OpenTelemetry's format, which `postmeter metrics --format semconv` prints.
 //!
 //! Attributes, events and entities are in `registry/*.yaml`; `tests/it/registry.rs` compares the tables of
-//! [`vocabulary`](super::vocabulary) and [`FIELDS`](super::FIELDS) with them. The groups of metrics are made from the tables of metrics.
+//! [`vocabulary`] and [`FIELDS`](super::FIELDS) with them. The groups of metrics are made from the tables of metrics.
 
 use super::vocabulary::{self, SYSTEM_NAME};
 use super::{Attribute, Kind, Metric, Number};
