@@ -18,9 +18,9 @@ pub(super) struct Unit {
 
 /// The characters that may be decoded in the search for a secret in any text.
 const DECODED_CHARS_MIN: usize = 512 * 1024;
-/// The characters that may be decoded in addition, for each byte of the text. Half as many were enough for all responses of real servers.
-const DECODED_CHARS_PER_BYTE: usize = 128;
-/// The characters of all decodings of one text.
+/// The characters that may be decoded in addition, for each byte of the text. Responses that real servers sent needed at most 4.
+const DECODED_CHARS_PER_BYTE: usize = 64;
+/// The characters of all decodings of one text, which are in memory at the same time.
 const KEPT_CHARS_MAX: usize = 2 * 1024 * 1024;
 
 /// The number of characters that may still be decoded.

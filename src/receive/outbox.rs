@@ -116,6 +116,7 @@ impl Outbox {
         self.pending.lock().records(target)
     }
 
+    /// Reports the stored records of each target. Those of a target that was removed are sent, and belong to no series.
     fn update_depths(&self, targets: &TargetSet) {
         let receives = |collected: &CollectedTarget| collected.target.config.deliveries.is_some();
         for collected in targets.now().iter().filter(|collected| receives(collected)) {

@@ -234,7 +234,7 @@ fn metrics_without_facts_in_records_remain_those_of_polls() {
         |metric| sources.clone().filter(|source| source.record_metrics().contains(metric)).map(|source| source.name).collect::<Vec<_>>();
     assert_eq!(counted(&DELIVERY_DURATION), ["kumomta", "emailengine", "postfix", "postal"]);
     assert_eq!(counted(&MESSAGE_SIZE), ["kumomta", "stalwart", "postfix", "mailgun"]);
-    assert_eq!(counted(&BOUNCES), ["kumomta", "emailengine", "mox", "postal", "mailgun", "postmark"]);
+    assert_eq!(counted(&BOUNCES), ["kumomta", "emailengine", "mox", "postal", "mailgun"]);
     assert_eq!(counted(&COMPLAINTS), ["kumomta", "stalwart", "emailengine", "sendgrid", "mailgun", "postmark"]);
     assert_eq!(counted(&REJECTED_MESSAGES), ["kumomta", "postfix", "postal", "sendgrid", "mailgun", "postmark"]);
     assert_eq!(counted(&RECEIVED_MESSAGES), ["kumomta", "stalwart", "postfix", "sendgrid", "mailgun"]);

@@ -193,6 +193,7 @@ fn unmatched(trace: &Trace) -> Vec<UnmatchedRule> {
     let reason = |traced: &TracedRule| match traced.skipped {
         Some(SkippedRule::Misnamed) => Some("not applied: the counters of this version of the server have wrong names"),
         Some(SkippedRule::CountedFromLog) => Some("not applied: the metric is counted from the delivery log"),
+        Some(SkippedRule::OtherPart) => Some("not applied: it replaces a rule of another part, which was not read"),
         Some(SkippedRule::Detail) => Some("not applied: the target does not enable this detail"),
         None if traced.series > 0 => None,
         None => Some(match (has_family(traced), traced.rule.zero_when_absent) {

@@ -1,8 +1,8 @@
 //! The file of one queued request. The file name identifies the request, and the content proves that it is undamaged.
 //!
-//! The header repeats the numbers of the file name, and a CRC-32 covers the owner and everything else in the file. This detects damage to any bit, a file
-//! that is too short or too long, and a file under the name of another request. The checksum is that of the stored, compressed bytes, so
-//! damaged bytes are not decompressed.
+//! The header repeats the numbers of the file name. A CRC-32 covers everything in the file, and the owner, which only the name contains. This
+//! detects damage to any bit, a file that is too short or too long, and a file under the name of another request. The checksum is that of
+//! the stored, compressed bytes, so damaged bytes are not decompressed.
 
 use super::queued_request::RequestKey;
 use crate::config::{Compression, is_target_name};

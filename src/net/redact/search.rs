@@ -4,7 +4,7 @@ use super::{BASE64_CHARS_MIN, BASE64_DEPTH_MAX, CUT_MARKS, LENIENT, Needle, SECR
 use crate::net::encodings::{DecodingBudget, Unit, cut_escape, decodings};
 use base64::engine::Engine;
 use foldhash::fast::RandomState;
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 
 /// Comparisons of characters that take as long as to decode one.
 const COMPARED_CHARS_PER_DECODED: usize = 64;
@@ -17,8 +17,8 @@ type Run = (String, usize);
 /// The search for secrets in one text.
 pub(super) struct Search<'a> {
     needles: &'a [Needle],
-    /// The first characters of all needles.
-    firsts: HashSet<char, RandomState>,
+    /// The needles by their first characters, in the same order.
+    by_first: HashMap<char, Vec<&'a Needle>, RandomState>,
     /// Base64 text that was searched, and whether it contains a secret. Most decodings of a text have the same.
     runs: HashMap<Run, bool>,
     budget: DecodingBudget,
@@ -27,8 +27,11 @@ pub(super) struct Search<'a> {
 impl<'a> Search<'a> {
     /// Returns the ranges of the text that contain a secret in any encoding, or `None` if the text has too many decodings.
     pub(super) fn run(needles: &'a [Needle], text: &str) -> Option<Vec<Span>> {
-        let firsts = needles.iter().filter_map(|needle| needle.0.first().copied()).collect();
-        Self { needles, firsts, runs: HashMap::new(), budget: DecodingBudget::of_text(text) }.spans(text, 0)
+        let mut by_first: HashMap<char, Vec<&Needle>, RandomState> = HashMap::default();
+        for needle in needles {
+            by_first.entry(needle.0.first().copied().unwrap_or_default()).or_default().push(needle);
+        }
+        Self { needles, by_first, runs: HashMap::new(), budget: DecodingBudget::of_text(text) }.spans(text, 0)
     }
 
     /// The ranges of a text within this number of Base64 encodings.
@@ -79,10 +82,14 @@ impl<'a> Search<'a> {
         let folded: Vec<char> = units.iter().map(|unit| fold(unit.ch)).collect();
         let mut add = |start: usize, end: usize| spans.push((units[start].start, units[end - 1].end));
         for start in 0..folded.len() {
-            if !self.firsts.contains(&folded[start]) && !may_replace_another(folded[start]) {
-                continue;
-            }
-            if let Some(needle) = self.needles.iter().find(|needle| starts_with(&folded[start..], &needle.0)) {
+            let is_here = |needle: &&Needle| starts_with(&folded[start..], &needle.0);
+            let found = if may_replace_another(folded[start]) {
+                self.budget.spend(self.needles.len() / COMPARED_CHARS_PER_DECODED)?;
+                self.needles.iter().find(is_here)
+            } else {
+                self.by_first.get(&folded[start]).and_then(|needles| needles.iter().copied().find(is_here))
+            };
+            if let Some(needle) = found {
                 add(start, start + needle.0.len());
             }
         }

@@ -19,7 +19,7 @@ const OTHER_NAME: &str = "this listener has a loopback address and no authentica
 pub(crate) async fn check_own_host(State(app): State<AppState>, request: Request, next: Next) -> Response {
     let is_loopback = app.address.is_some_and(|address| address.ip().to_canonical().is_loopback());
     if is_loopback && app.access.requires_nothing() && !is_own(request.uri(), request.headers()) {
-        app.telemetry.access.refused("cross_site");
+        app.telemetry.access.refused("other_host");
         return (StatusCode::MISDIRECTED_REQUEST, OTHER_NAME).into_response();
     }
     next.run(request).await

@@ -118,6 +118,11 @@ impl CounterMemory {
         }
     }
 
+    /// Returns `true` if a part is configured.
+    pub(super) fn is_configured(&self, part: &Part) -> bool {
+        self.parts.contains(&part.name)
+    }
+
     /// Returns the last values of the series of an accumulated point.
     pub(super) fn last_values(&self, rule: u64, point: u64) -> Option<&LastValues> {
         self.accumulated.get(&(rule, point)).map(|accumulated| &accumulated.last)

@@ -163,11 +163,15 @@ impl<'a> Mapping<'a> {
             series_taken += 1;
             let Some(attributes) = rule.attributes_of(&series.sample, has_patterns) else { continue };
             absent.retain(|other| *other != attributes);
+            let mut value = taken(rule.take, series.sample.value());
+            if rule.absent_when_zero && matches!(value, Ok(Value::Number(0.0))) {
+                self.trace(|trace| trace.omit(index, Omission::UnknownZero));
+                continue;
+            }
             if earlier.as_mut().is_some_and(|earlier| self.is_settled(rule, &attributes, earlier)) {
                 self.trace(|trace| trace.omit(index, Omission::Superseded));
                 continue;
             }
-            let mut value = taken(rule.take, series.sample.value());
             if rule.transform == Transform::Age
                 && let Ok(Value::Number(n)) = &mut value
             {
@@ -183,10 +187,6 @@ impl<'a> Mapping<'a> {
                     self.repair(Repair::OutOfRange);
                     continue;
                 }
-            }
-            if rule.absent_when_zero && matches!(value, Ok(Value::Number(0.0))) {
-                self.trace(|trace| trace.omit(index, Omission::UnknownZero));
-                continue;
             }
             if is_counted && let Ok(value) = value {
                 self.memory.summands.add(rule, series.identity(), value, identity_of_point(rule.metric, &attributes), is_kept);

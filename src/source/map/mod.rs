@@ -27,7 +27,7 @@ mod windows;
 
 use super::pattern::is_match;
 use super::{Part, Rule, Source, Transform};
-use crate::model::{Attribute, Families, Kind, RecordMetrics, Repair, Snapshot};
+use crate::model::{Attribute, Families, Kind, Metric, RecordMetrics, Repair, Snapshot};
 pub use advice::{ADVICE_BYTES_MAX, ADVICE_MAX};
 pub use counter_memory::CounterMemory;
 use mapping::Mapping;
@@ -99,16 +99,21 @@ pub fn map_to_canonical(source: &Source, read: &[(&'static Part, Families)], mem
     mapping.note_responses(read);
     let parts = source.parts.iter().filter(|part| has_own_families(part, read));
     let parts: Vec<(&'static Part, PartFamilies<'_>)> = parts.map(|part| (part, PartFamilies::new(part, read))).collect();
-    let misnamed: Vec<bool> = parts.iter().map(|(part, _)| is_misnamed(part, read)).collect();
-    misnamed.iter().filter(|is_misnamed| **is_misnamed).for_each(|_| mapping.repair(Repair::Misnamed));
-    // A fallback to a rule of a later part waits for that part.
-    for waits in [false, true] {
-        for (index, (part, families)) in parts.iter().enumerate() {
-            let is_due = |rule: &Rule| rule.detail.is_none() && waits_for_later_part(source, part, rule) == waits;
-            for rule in part.rules.iter().filter(|rule| is_due(rule)) {
-                let is_wrong = misnamed.get(index) == Some(&true) && rule.metric.kind == Kind::Counter;
-                let is_in_log = context.metrics_from_log.contains(rule.metric);
-                let skipped = is_wrong.then_some(SkippedRule::Misnamed).or(is_in_log.then_some(SkippedRule::CountedFromLog));
+    let names: Vec<&'static str> = parts.iter().map(|(part, _)| part.name).collect();
+    let misnamed: Vec<&'static str> = parts.iter().filter(|(part, _)| is_misnamed(part, read)).map(|(part, _)| part.name).collect();
+    misnamed.iter().for_each(|_| mapping.repair(Repair::Misnamed));
+    for is_last in [false, true] {
+        for (part, families) in &parts {
+            let is_due = |rule: &&Rule| rule.detail.is_none() && (rule.fallback && are_fallbacks_last(source, rule.metric)) == is_last;
+            for rule in part.rules.iter().filter(is_due) {
+                let is_wrong = rule.metric.kind == Kind::Counter && misnamed.contains(&part.name);
+                let skipped = if is_wrong {
+                    Some(SkippedRule::Misnamed)
+                } else if context.metrics_from_log.contains(rule.metric) {
+                    Some(SkippedRule::CountedFromLog)
+                } else {
+                    mapping.awaits_part(source, part, rule, &names).then_some(SkippedRule::OtherPart)
+                };
                 mapping.trace(|trace| trace.rule(part, rule, skipped));
                 match skipped {
                     None => mapping.apply(part, rule, families),
@@ -118,7 +123,7 @@ pub fn map_to_canonical(source: &Source, read: &[(&'static Part, Families)], mem
             }
         }
     }
-    mapping.omit_points_without_part(&parts.iter().map(|(part, _)| part.name).collect::<Vec<_>>());
+    mapping.omit_points_without_part(&names);
     // Details replace totals, so all totals come first.
     for (part, families) in &parts {
         for rule in part.rules {
@@ -134,11 +139,15 @@ pub fn map_to_canonical(source: &Source, read: &[(&'static Part, Families)], mem
     mapping.finish(source)
 }
 
-/// Returns `true` if a rule is a fallback to a rule of a later part.
-fn waits_for_later_part(source: &Source, part: &Part, rule: &Rule) -> bool {
-    let is_first_choice = |other: &&Rule| !other.fallback && other.detail.is_none() && other.metric == rule.metric;
-    let later = || source.parts.iter().skip_while(|other| other.name != part.name).skip(1);
-    rule.fallback && later().any(|other| other.rules.iter().any(|rule| is_first_choice(&rule)))
+/// Returns `true` if the fallbacks of a metric are applied after all other rules: one of them belongs to a part before that of another rule.
+fn are_fallbacks_last(source: &Source, metric: &Metric) -> bool {
+    let has = |part: &Part, fallback| {
+        let mut rules = part.rules.iter().filter(|rule| rule.detail.is_none() && rule.metric == metric);
+        rules.any(|rule| rule.fallback == fallback)
+    };
+    let first_fallback = source.parts.iter().position(|part| has(part, true));
+    let last_other = source.parts.iter().rposition(|part| has(part, false));
+    first_fallback.zip(last_other).is_some_and(|(fallback, other)| fallback < other)
 }
 
 /// Returns `true` if a part was read whose rules apply. Without any family of its own, a response does not show that it comes from this

@@ -208,6 +208,20 @@ fn a_fallback_waits_for_the_rules_of_later_parts() {
     ] {
         assert_eq!(Polled::new(FIRST, SECOND).mapped(pages), expected, "{pages:?}");
     }
+    // While the other part is configured and its request fails, the fallback is not its number.
+    let mut polled = Polled::new(FIRST, SECOND);
+    let parts: Vec<_> = polled.source.parts.iter().collect();
+    polled.memory.keep_parts(&parts);
+    for (pages, expected) in [
+        (&["approximate 4211"][..], ""),
+        (&["approximate 4211", "exact 3"], "mail.queue.depth queued 3"),
+        (&["approximate 4211"], ""),
+        (&["n 7"], "mail.account.configured 7"),
+    ] {
+        assert_eq!(polled.mapped(pages), expected, "{pages:?}");
+    }
+    polled.memory.keep_parts(&parts[..1]);
+    assert_eq!(polled.mapped(&["approximate 4211"]), "mail.queue.depth queued 4211", "the other part is not configured any more");
 }
 
 #[test]

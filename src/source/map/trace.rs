@@ -59,6 +59,8 @@ pub enum SkippedRule {
     Misnamed,
     /// The metric is counted from the delivery log.
     CountedFromLog,
+    /// It is a fallback to a rule of another part, which is configured and was not read.
+    OtherPart,
     /// The target does not opt in to the detail.
     Detail,
 }

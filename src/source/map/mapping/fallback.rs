@@ -1,11 +1,20 @@
-//! Rules that apply only if no earlier rule has produced the same point.
+//! Rules that apply only if no other rule has produced the same point.
 
 use super::Mapping;
 use crate::model::{Attributes, identity_of_point};
-use crate::source::Rule;
+use crate::source::{Part, Rule, Source};
 use std::collections::HashMap;
 
 impl Mapping<'_> {
+    /// Returns `true` if a rule is a fallback to one of another part that is configured, and not among those that were `read`. The two
+    /// may count different things, so the fallback does not stand in for a request that failed.
+    pub(in super::super) fn awaits_part(&self, source: &Source, part: &Part, rule: &Rule, read: &[&'static str]) -> bool {
+        let is_first_choice = |other: &Rule| !other.fallback && other.detail.is_none() && other.metric == rule.metric;
+        let is_awaited = |other: &Part| self.memory.is_configured(other) && !read.contains(&other.name);
+        let others = || source.parts.iter().filter(|other| other.name != part.name);
+        rule.fallback && others().any(|other| is_awaited(other) && other.rules.iter().any(is_first_choice))
+    }
+
     /// Returns the points that earlier rules have produced, by identity: `true` if the value is valid. A fallback replaces only invalid
     /// ones, and those that are 0 because their series are missing.
     ///
