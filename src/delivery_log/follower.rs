@@ -40,7 +40,7 @@ pub struct Follower {
     pub(super) overflow: OverflowMarks,
     /// The log has never been read.
     is_first: bool,
-    /// The time at which the follower was created, by the target's clock, and by one that is never set.
+    /// The time at which the follower was created, by the target's clock, and by one that nobody sets.
     opened: (u64, Instant),
     /// The clock has not been set, so the start is not known.
     unset_clock: ProblemLog<()>,
